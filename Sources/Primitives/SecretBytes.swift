@@ -1,0 +1,100 @@
+import CSodium
+
+/// Secret bytes in guarded memory that is locked where the system allows it and zeroed when released.
+///
+/// Move-only, so a secret exists once; reading goes through a borrow.
+// Proof for @unchecked: the memory is written only inside `init` and freed only in `deinit`; in between it is read-only,
+// and reading the same bytes from several threads is safe.
+package struct SecretBytes: ~Copyable, @unchecked Sendable {
+    private let storage: UnsafeMutableRawBufferPointer
+
+    /// Number of secret bytes.
+    package var count: Int { storage.count }
+
+    /// Allocates `count` bytes and lets `initialize` fill them.
+    package init(count: Int, initializingWith initialize: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+        Sodium.start()
+        guard let base = sodium_malloc(max(count, 1)) else {
+            preconditionFailure("out of memory for \(count) secret bytes")
+        }
+        storage = UnsafeMutableRawBufferPointer(start: base, count: count)
+        do { try initialize(storage) } catch {
+            sodium_free(base)
+            throw error
+        }
+    }
+
+    /// Copies bytes in; the caller's copy is the caller's to erase (`eraseBytes`).
+    package init(copying bytes: some Collection<UInt8>) {
+        self.init(count: bytes.count) { $0.copyBytes(from: bytes) }
+    }
+
+    deinit { sodium_free(storage.baseAddress) }
+
+    /// Lends the bytes; the pointer must not outlive the call.
+    package borrowing func withUnsafeBytes<Result, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(UnsafeRawBufferPointer(storage))
+    }
+
+    /// A second, equal secret; explicit, because every copy is one more thing to lose.
+    package borrowing func duplicate() -> SecretBytes {
+        let source = UnsafeRawBufferPointer(storage)
+        return SecretBytes(count: storage.count) { $0.copyMemory(from: source) }
+    }
+
+    /// Comparison in constant time.
+    package borrowing func equals(_ other: borrowing SecretBytes) -> Bool {
+        guard count == other.count, let left = storage.baseAddress, let right = other.storage.baseAddress else {
+            return false
+        }
+        return sodium_memcmp(left, right, count) == 0
+    }
+}
+
+/// Zeroes an array that held a secret, in a way the optimiser may not remove.
+package func eraseBytes(_ bytes: inout [UInt8]) {
+    bytes.withUnsafeMutableBytes { buffer in
+        if let base = buffer.baseAddress { sodium_memzero(base, buffer.count) }
+    }
+    bytes = []
+}
+
+/// Compares two byte strings without telling by the time taken where they differ.
+package func equalInConstantTime(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+    guard left.count == right.count else { return false }
+    return left.withUnsafeBytes { l in
+        right.withUnsafeBytes { r in
+            guard let a = l.baseAddress, let b = r.baseAddress else { return true }
+            return sodium_memcmp(a, b, left.count) == 0
+        }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// The address as libsodium wants it. Every buffer it is used on holds at least one byte.
+    var octets: UnsafePointer<UInt8> {
+        guard let base = bindMemory(to: UInt8.self).baseAddress else {
+            preconditionFailure("an empty buffer has no address")
+        }
+        return base
+    }
+}
+
+extension UnsafeMutableRawBufferPointer {
+    /// The address as libsodium wants it. Every buffer it is used on holds at least one byte.
+    var octets: UnsafeMutablePointer<UInt8> {
+        guard let base = bindMemory(to: UInt8.self).baseAddress else {
+            preconditionFailure("an empty buffer has no address")
+        }
+        return base
+    }
+}
+
+/// libsodium wants to pick its fastest implementations once before anything else is called.
+enum Sodium {
+    private static let started: Bool = sodium_init() >= 0
+
+    static func start() { precondition(started, "libsodium could not start") }
+}

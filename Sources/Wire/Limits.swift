@@ -1,0 +1,51 @@
+import Primitives
+
+/// Every bound on what a peer may send, in one place. NETWORK.md lists them.
+package enum Limits {
+    // MARK: Datagrams
+
+    /// Largest UDP payload, safe on every path without discovery (IPv6's 1,280-byte minimum less headers and room).
+    package static let datagramBytes = 1200
+    /// Type, version, reserved, receiver index, counter and tag around the plaintext of a transport datagram.
+    package static let transportOverheadBytes = 32
+    /// Plaintext that fits in one transport datagram.
+    package static let datagramPayloadBytes = datagramBytes - transportOverheadBytes
+
+    // MARK: Swarm and records
+
+    /// UTF-8 bytes in a swarm's or peer's name.
+    package static let nameBytes = 64
+    /// Addresses in a peer record.
+    package static let addressesPerRecord = 8
+    /// Bootstrap peers in a ticket.
+    package static let bootstrapPeersPerTicket = 8
+
+    // MARK: Membership and gossip
+
+    /// Members that a peer keeps; further ones are dropped and counted.
+    package static let members = 16_384
+    /// Bytes of a gossip value.
+    package static let entryValueBytes = 16_384
+    /// Bytes of a gossip value that may travel in one datagram; larger values go over a stream.
+    package static let entryDatagramValueBytes = 960
+    /// Entries of one owner.
+    package static let entriesPerOwner = 64
+    /// Links in one links entry.
+    package static let linksPerEntry = 24
+
+    // MARK: Streams
+
+    /// Plaintext in one AEAD record (`docs/BENCHMARKS.md`: 95 % of the best rate at a quarter of the latency).
+    package static let recordBytes = 65_536
+    /// Body of one stream message; larger things are cut.
+    package static let streamMessageBytes = 64 << 20
+
+    // MARK: Shards
+
+    /// Leaf of the Merkle tree.
+    package static let leafBytes = 16_384
+    /// Unit of request and transfer.
+    package static let pieceBytes = 1 << 20
+    /// Largest content-addressed file.
+    package static let shardBytes: UInt64 = 1 << 40
+}

@@ -1,0 +1,50 @@
+internal import Foundation
+
+/// The worked examples of NETWORK.md, so that tests can hold the document and the code to each other.
+///
+/// An example is an HTML comment `<!-- example NAME -->` followed by a fenced block of hex; white space is free and a
+/// semicolon starts a comment that runs to the end of the line.
+package enum NetworkExamples {
+    /// The repository's root.
+    package static var root: String {
+        URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .path
+    }
+
+    /// The bytes of the example, or `nil` if NETWORK.md has none of this name.
+    package static func bytes(_ name: String) -> [UInt8]? {
+        for file in documents {
+            guard let text = try? String(contentsOfFile: file, encoding: .utf8),
+                let marker = text.range(of: "<!-- example \(name) -->"),
+                let open = text.range(of: "```", range: marker.upperBound..<text.endIndex),
+                let start = text.range(of: "\n", range: open.upperBound..<text.endIndex),
+                let close = text.range(of: "```", range: start.upperBound..<text.endIndex)
+            else { continue }
+            return parse(text[start.upperBound..<close.lowerBound])
+        }
+        return nil
+    }
+
+    private static var documents: [String] {
+        let fragments = root + "/docs/network"
+        let names = ((try? FileManager.default.contentsOfDirectory(atPath: fragments)) ?? []).sorted()
+        return [root + "/NETWORK.md"] + names.map { fragments + "/" + $0 }
+    }
+
+    private static func parse(_ block: Substring) -> [UInt8]? {
+        var digits: [UInt8] = []
+        for line in block.split(separator: "\n") {
+            for character in line.prefix(while: { $0 != ";" }) where !character.isWhitespace {
+                guard let value = character.hexDigitValue else { return nil }
+                digits.append(UInt8(value))
+            }
+        }
+        guard digits.count.isMultiple(of: 2) else { return nil }
+        return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+    }
+}
+
+extension Collection<UInt8> {
+    /// Lower-case hex, for messages of failed tests and for writing new examples.
+    package var hex: String { map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+}
