@@ -1,0 +1,128 @@
+package import Primitives
+
+/// This node at a glance: `weft status`.
+package struct NodeStatus: Codable, Hashable, Sendable {
+    /// The identity, 52 characters of base32.
+    package var peer: String
+    package var name: String
+    /// The swarm's name.
+    package var swarm: String
+    /// Version of the software.
+    package var version: String
+    package var processID: Int
+    package var stateDirectory: String
+    package var uptimeSeconds: Double
+    /// Where the node listens for datagrams and streams.
+    package var listenAddress: String
+    /// Addresses that it gives to others, in order of preference.
+    package var addresses: [String]
+    /// Members that are alive, this node included.
+    package var alivePeers: Int
+    /// Members of which the node knows, whatever their state.
+    package var knownPeers: Int
+    /// The digest of the current graph snapshot, equal on all peers once quiet.
+    package var graphDigest: String
+    /// Directed pairs of live peers whose bandwidth has been measured, and how many pairs there are.
+    package var measuredLinks: Int
+    package var totalLinks: Int
+    package var capability: CapabilityView
+    package var traffic: TrafficView
+    /// What the node is working on.
+    package var job: JobView?
+
+    package init(
+        peer: PeerID, name: String, swarm: String, version: String, processID: Int, stateDirectory: String,
+        uptimeSeconds: Double, listenAddress: String, addresses: [String], alivePeers: Int, knownPeers: Int,
+        graphDigest: String, measuredLinks: Int, totalLinks: Int, capability: CapabilityView, traffic: TrafficView,
+        job: JobView? = nil
+    ) {
+        self.peer = peer.description
+        self.name = name
+        self.swarm = swarm
+        self.version = version
+        self.processID = processID
+        self.stateDirectory = stateDirectory
+        self.uptimeSeconds = uptimeSeconds
+        self.listenAddress = listenAddress
+        self.addresses = addresses
+        self.alivePeers = alivePeers
+        self.knownPeers = knownPeers
+        self.graphDigest = graphDigest
+        self.measuredLinks = measuredLinks
+        self.totalLinks = totalLinks
+        self.capability = capability
+        self.traffic = traffic
+        self.job = job
+    }
+}
+
+/// What a machine can do.
+package struct CapabilityView: Codable, Hashable, Sendable {
+    package var cores: Int
+    /// Memory that the node may use for weights and activations.
+    package var memoryBytes: UInt64
+    /// Measured speed of the built-in engine.
+    package var flopsPerSecond: Double
+    package var diskFreeBytes: UInt64
+    package var gpus: [String]
+    package var onBattery: Bool
+    /// Whether the peer is willing to coordinate jobs.
+    package var coordinator: Bool
+    package var version: String
+
+    package init(
+        cores: Int, memoryBytes: UInt64, flopsPerSecond: Double, diskFreeBytes: UInt64, gpus: [String],
+        onBattery: Bool, coordinator: Bool, version: String
+    ) {
+        self.cores = cores
+        self.memoryBytes = memoryBytes
+        self.flopsPerSecond = flopsPerSecond
+        self.diskFreeBytes = diskFreeBytes
+        self.gpus = gpus
+        self.onBattery = onBattery
+        self.coordinator = coordinator
+        self.version = version
+    }
+}
+
+/// Bytes over this node's sockets since it started.
+package struct TrafficView: Codable, Hashable, Sendable {
+    package var datagramBytesSent: UInt64
+    package var datagramBytesReceived: UInt64
+    package var streamBytesSent: UInt64
+    package var streamBytesReceived: UInt64
+    /// Datagrams that were dropped for whatever reason (not authentic, replayed, malformed, over a limit).
+    package var datagramsDropped: UInt64
+
+    package init(
+        datagramBytesSent: UInt64 = 0, datagramBytesReceived: UInt64 = 0, streamBytesSent: UInt64 = 0,
+        streamBytesReceived: UInt64 = 0, datagramsDropped: UInt64 = 0
+    ) {
+        self.datagramBytesSent = datagramBytesSent
+        self.datagramBytesReceived = datagramBytesReceived
+        self.streamBytesSent = streamBytesSent
+        self.streamBytesReceived = streamBytesReceived
+        self.datagramsDropped = datagramsDropped
+    }
+}
+
+/// The job in which a node takes part.
+package struct JobView: Codable, Hashable, Sendable {
+    package var name: String
+    /// The coordinator's identity.
+    package var coordinator: String
+    /// This node's part: "coordinator", "stage 2 of 4, layers 3-5", "spare".
+    package var role: String
+    package var step: Int
+    package var steps: Int
+    package var loss: Double?
+
+    package init(name: String, coordinator: PeerID, role: String, step: Int, steps: Int, loss: Double? = nil) {
+        self.name = name
+        self.coordinator = coordinator.description
+        self.role = role
+        self.step = step
+        self.steps = steps
+        self.loss = loss
+    }
+}

@@ -1,0 +1,96 @@
+/// `weft plan` on the live graph.
+package struct PlanRequest: Codable, Hashable, Sendable {
+    /// The `weft.job/1` or model document, as text: the node reads it, so that client and node cannot disagree on it.
+    package var document: String
+    package var stages: Int?
+    package var replicas: Int?
+    /// "iteration" or "dtfm".
+    package var objective: String
+    package var seed: UInt64
+    package var timeLimitSeconds: Double
+    /// Whether to fill `explanation`.
+    package var explain: Bool
+
+    package init(
+        document: String, stages: Int? = nil, replicas: Int? = nil, objective: String = "iteration", seed: UInt64 = 0,
+        timeLimitSeconds: Double = 2, explain: Bool = false
+    ) {
+        self.document = document
+        self.stages = stages
+        self.replicas = replicas
+        self.objective = objective
+        self.seed = seed
+        self.timeLimitSeconds = timeLimitSeconds
+        self.explain = explain
+    }
+}
+
+/// A plan with its predicted time; its keys are the contract of `weft plan --json`.
+package struct PlanView: Codable, Hashable, Sendable {
+    /// What was minimised and what it came to.
+    package struct Objective: Codable, Hashable, Sendable {
+        /// "iteration" or "dtfm".
+        package var name: String
+        package var seconds: Double
+        /// Where the time goes, by name: compute, transfer, reduce, …
+        package var parts: [String: Double]
+
+        package init(name: String, seconds: Double, parts: [String: Double]) {
+            self.name = name
+            self.seconds = seconds
+            self.parts = parts
+        }
+    }
+
+    /// One peer's part of one pipeline.
+    package struct Assignment: Codable, Hashable, Sendable {
+        /// Identity, or the name a problem file gives it.
+        package var peer: String
+        /// Name for people; empty when the peer has none.
+        package var name: String
+        /// Position in the pipeline, from 0.
+        package var stage: Int
+        package var firstLayer: Int
+        package var layerCount: Int
+        /// Micro-batches of one iteration that go through this pipeline.
+        package var microBatches: Int
+
+        package init(peer: String, name: String, stage: Int, firstLayer: Int, layerCount: Int, microBatches: Int) {
+            self.peer = peer
+            self.name = name
+            self.stage = stage
+            self.firstLayer = firstLayer
+            self.layerCount = layerCount
+            self.microBatches = microBatches
+        }
+    }
+
+    package var objective: Objective
+    /// No plan can be faster than this.
+    package var lowerBoundSeconds: Double
+    package var seed: UInt64
+    package var elapsedSeconds: Double
+    package var graphDigest: String
+    package var pipelines: [[Assignment]]
+    /// Peers that are not worth their hop.
+    package var spares: [String]
+    /// The plan as a drawing in characters.
+    package var diagram: String?
+    /// Why it is this plan, in lines for people.
+    package var explanation: [String]?
+
+    package init(
+        objective: Objective, lowerBoundSeconds: Double, seed: UInt64, elapsedSeconds: Double, graphDigest: String,
+        pipelines: [[Assignment]], spares: [String], diagram: String? = nil, explanation: [String]? = nil
+    ) {
+        self.objective = objective
+        self.lowerBoundSeconds = lowerBoundSeconds
+        self.seed = seed
+        self.elapsedSeconds = elapsedSeconds
+        self.graphDigest = graphDigest
+        self.pipelines = pipelines
+        self.spares = spares
+        self.diagram = diagram
+        self.explanation = explanation
+    }
+}
