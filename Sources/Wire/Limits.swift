@@ -48,4 +48,29 @@ package enum Limits {
     package static let pieceBytes = 1 << 20
     /// Largest content-addressed file.
     package static let shardBytes: UInt64 = 1 << 40
+    /// UTF-8 bytes in a shard's name: the longest file name of the usual file systems.
+    package static let shardNameBytes = 255
+    /// Pieces of the largest shard.
+    package static let piecesPerShard = 1 << 20
+
+    // MARK: Jobs
+
+    /// Layers of a model.
+    package static let modelLayers = 4096
+    /// Pipelines of a job, and stages of a pipeline.
+    package static let pipelinesPerJob = 1024
+    /// Micro-batches of one training step, and batches of one validation.
+    package static let microBatchesPerStep = 65_536
+    /// Encoded payload of one tensor message; leaves room for its header in a stream message.
+    package static let tensorBytes = streamMessageBytes - 4096
+    /// Elements of one tensor message (one byte each in the densest codec).
+    package static let tensorElements = 64 << 20
+    /// Encoded plan inside a job's preparation.
+    package static let planBytes = 1 << 20
+    /// Parts of a checkpoint: every segment of layers, and the tied embedding.
+    package static let checkpointParts = modelLayers + 1
+    /// Holders named for one checkpoint part.
+    package static let holdersPerPart = 64
+    /// UTF-8 bytes of a reason given for an end.
+    package static let reasonBytes = 1024
 }
