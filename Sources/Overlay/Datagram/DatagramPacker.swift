@@ -1,0 +1,37 @@
+internal import Wire
+
+/// Collects encoded messages into datagram payloads of at most `Limits.datagramPayloadBytes`, in order.
+package struct DatagramPacker: Sendable {
+    /// Bytes that still fit in the datagram that is being filled.
+    package var room: Int { capacity - current.count }
+
+    private let capacity: Int
+    private var full: [[UInt8]] = []
+    private var current: [UInt8] = []
+
+    package init(capacity: Int = Limits.datagramPayloadBytes) { self.capacity = capacity }
+
+    /// Whether nothing has been written.
+    package var isEmpty: Bool { full.isEmpty && current.isEmpty }
+
+    /// Appends an encoded message, and starts another datagram if it does not fit in this one. A message larger than a
+    /// whole datagram is refused: every protocol bounds its messages, so that would be a programming error.
+    package mutating func append(_ message: [UInt8]) {
+        precondition(message.count <= capacity, "a message has to fit in a datagram")
+        if message.count > room {
+            full.append(current)
+            current = []
+        }
+        current.append(contentsOf: message)
+    }
+
+    /// Appends an encoded message if the current datagram has room for it.
+    package mutating func appendIfFits(_ message: [UInt8]) -> Bool {
+        guard message.count <= room else { return false }
+        current.append(contentsOf: message)
+        return true
+    }
+
+    /// The payloads, none of them empty.
+    package consuming func finish() -> [[UInt8]] { current.isEmpty ? full : full + [current] }
+}

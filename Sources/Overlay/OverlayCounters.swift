@@ -1,0 +1,44 @@
+/// Why something that arrived was not taken, and how often; every dropped thing is counted exactly once.
+package enum OverlayDrop: String, CaseIterable, Sendable {
+    /// A payload that could not be parsed.
+    case malformed
+    /// A record, farewell or entry whose signature does not fit.
+    case forged
+    /// An older version or incarnation than the one known.
+    case stale
+    /// A statement about an incarnation or peer that is not known (yet).
+    case unknownSubject
+    /// An entry of a peer that is not a live member.
+    case unknownOwner
+    /// A member, owner or entry over a limit.
+    case overLimit
+    /// A second value for a version.
+    case equivocation
+    /// A message that only an insider who lies or has lost its memory sends.
+    case unexpected
+}
+
+/// How often each reason for dropping has come up.
+package struct OverlayCounters: Hashable, Sendable {
+    private var counts = [UInt64](repeating: 0, count: OverlayDrop.allCases.count)
+
+    package init() {}
+
+    /// The count of one reason.
+    package subscript(reason: OverlayDrop) -> UInt64 { counts[Self.index(reason)] }
+
+    /// Counts one more.
+    package mutating func count(_ reason: OverlayDrop) { counts[Self.index(reason)] += 1 }
+
+    /// All reasons with their counts, in a fixed order.
+    package var all: [(reason: OverlayDrop, count: UInt64)] { OverlayDrop.allCases.map { ($0, self[$0]) } }
+
+    /// The sum of two sets of counters.
+    package static func + (left: OverlayCounters, right: OverlayCounters) -> OverlayCounters {
+        var sum = left
+        for index in sum.counts.indices { sum.counts[index] += right.counts[index] }
+        return sum
+    }
+
+    private static func index(_ reason: OverlayDrop) -> Int { OverlayDrop.allCases.firstIndex(of: reason) ?? 0 }
+}

@@ -1,0 +1,70 @@
+package import Primitives
+package import Wire
+
+/// What the shell tells an `OverlayNode`.
+package enum OverlayInput: Sendable {
+    /// Begin: join the swarm through any of these, or be its first peer if there are none.
+    case start(known: [Contact])
+    /// A contact that became known later, as by LAN discovery.
+    case discovered(Contact)
+    /// A payload that a session has authenticated, handled at the instant at which it was read from the socket.
+    case datagram([UInt8], from: PeerID)
+    /// The instant of `nextDeadline` has come.
+    case timer
+    /// A session with the peer is up; it was last heard from at this address.
+    case sessionEstablished(PeerID, NetworkAddress)
+    /// No session with the peer could be made.
+    case sessionFailed(PeerID)
+    /// Sign and spread a new version of an own entry; an empty value withdraws it.
+    case publish(EntryKey, value: [UInt8])
+    /// This peer is reachable at these addresses from now on.
+    case setAddresses([NetworkAddress])
+    /// Say goodbye to everybody. The core sends nothing afterwards.
+    case leave
+    /// Measure the link to a peer now, at a person's or planner's request.
+    case measure(PeerID)
+    /// One round trip now; answered by `OverlayEvent.pinged`.
+    case ping(PeerID)
+}
+
+/// What an `OverlayNode` wants done, in order.
+package enum OverlayEffect: Sendable {
+    /// Send the payload in one datagram of the session with the peer.
+    case send([UInt8], to: PeerID)
+    /// The peer may be reached like this: what a session needs before it can be opened.
+    case learn(Contact)
+    /// The peer is gone for good: its session and contact may be dropped.
+    case forget(PeerID)
+    /// Something that people, logs and other rooms want to know.
+    case event(OverlayEvent)
+}
+
+/// What happened, for people, logs and other rooms.
+package enum OverlayEvent: Hashable, Sendable {
+    /// The first complete member list has arrived; this many peers are live, with this one.
+    case joined(members: Int)
+    /// A peer that was unknown, dead or gone is alive.
+    case memberUp(PeerID)
+    /// A live peer's record has changed: new addresses, or it refuted a suspicion.
+    case memberUpdated(PeerID)
+    /// A peer is suspected by an accuser.
+    case memberSuspected(PeerID, by: PeerID)
+    /// A suspicion was not refuted in time.
+    case memberDown(PeerID)
+    /// A peer said goodbye.
+    case memberLeft(PeerID)
+    /// This peer was accused and refuted it with a new incarnation.
+    case refuted(accuser: PeerID)
+    /// Somebody signs records with this peer's identity: the identity is in use twice.
+    case identityConflict(incarnation: UInt64)
+    /// A newer version of an entry is stored; also for own entries.
+    case entryUpdated(owner: PeerID, EntryKey)
+    /// A peer signed two values for one version of an entry.
+    case equivocation(owner: PeerID, EntryKey)
+    /// An own value is too large to be spread and was not published.
+    case publishRefused(EntryKey, byteCount: Int)
+    /// The snapshot has changed: a live entry or the set of live members.
+    case graphChanged
+    /// Answer to `OverlayInput.ping`; `nil` if there was no answer in time.
+    case pinged(PeerID, roundTrip: Duration?)
+}
