@@ -20,6 +20,8 @@ package struct Ticket: ~Copyable, Sendable {
     static let version: UInt8 = 1
     /// Longer texts are refused before they are decoded: the largest possible ticket has fewer characters.
     static let maximumCharacters = 4096
+    /// The largest text that can be a ticket, line end included.
+    package static let maximumTextBytes = maximumCharacters + 2
 
     /// The swarm's name, for people.
     package let swarmName: String

@@ -1,7 +1,21 @@
 import ArgumentParser
 
+/// The root command: prints help by itself.
 @main
 struct Weft: AsyncParsableCommand {
+    /// The version that `--version`, capability entries and the local API report.
+    static let version = "0.1.0"
+
     static let configuration = CommandConfiguration(
-        commandName: "weft", abstract: "A peer-to-peer overlay network that trains and runs AI models.")
+        commandName: "weft",
+        abstract: "A peer-to-peer overlay network that trains and runs AI models.",
+        discussion: """
+            Start with `weft demo`, which shows everything on this machine. For a swarm of your own, `weft init` on one \
+            machine prints a ticket; `weft up --join TICKET` on others joins it.
+            """,
+        version: version,
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Swarm", subcommands: [InitCommand.self, TicketCommand.self, IDCommand.self])
+        ])
 }

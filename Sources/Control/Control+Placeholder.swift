@@ -1,4 +1,0 @@
-import Hummingbird
-import NIOCore
-import NIOPosix
-import ServiceLifecycle
