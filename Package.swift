@@ -102,7 +102,7 @@ let package = Package(
             ["Runtime", "Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards", "Pipeline", "Compute", logging]
                 + nio),
         tests("Control", ["Control", "Runtime"]),
-        tests("FuzzTargets", ["FuzzTargets"]),
+        tests("FuzzTargets", ["FuzzTargets", "Primitives"]),
         tests("System", ["Primitives", "Wire", "Noise", "Overlay", "weft"]),
     ]
 )
