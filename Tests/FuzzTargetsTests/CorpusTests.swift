@@ -4,7 +4,7 @@ import Primitives
 import TestSupport
 import Testing
 
-/// Replays the committed corpora, finds of the fuzzer among them, and tries a few thousand seeded mutations of them.
+/// Replays the committed corpora, finds of the fuzzer among them, and tries a thousand seeded mutations of them.
 @Suite struct CorpusTests {
     /// With `WEFT_WRITE_CORPUS` set the seeds are written first, for a new target or a changed encoding.
     private static let writesSeeds = ProcessInfo.processInfo.environment["WEFT_WRITE_CORPUS"] != nil
@@ -19,7 +19,7 @@ import Testing
         if writesSeeds {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             for (index, seed) in target.seeds().enumerated() {
-                try Data(seed).write(to: folder.appending(path: "seed-\(index)"))
+                try Data(seed).write(to: folder.appending(path: "seed-\(index)"), options: .atomic)
             }
         }
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
@@ -56,17 +56,13 @@ import Testing
         let target = try #require(FuzzTarget.named(name))
         let corpus = try Self.corpus(target).map(\.bytes)
         var generator = SeededGenerator(seed: 0x77_6566_7400 + UInt64(name.utf8.count))
-        let deadline = ContinuousClock.now.advanced(by: .milliseconds(150))
-        var count = 0
-        while count < 4000, ContinuousClock.now < deadline {
+        for _ in 0..<1000 {
             let input = Mutation.mutate(corpus, maximumByteCount: target.maximumByteCount, &generator)
             do { _ = try target.run(input) } catch {
                 Issue.record("\(name) on \(input.hex): \(error)")
                 return
             }
-            count += 1
         }
-        #expect(count > 0)
     }
 
     /// Every prefix of a real encoding is refused or canonical, and none crashes.
