@@ -93,6 +93,12 @@ package struct WireReader {
         return Array(bytes[position..<(position + count)])
     }
 
+    /// Passes over bytes that mean nothing to the caller.
+    package mutating func skip(_ count: Int) throws(WireError) {
+        guard count >= 0, remaining >= count else { throw .truncated }
+        position += count
+    }
+
     /// Everything that is left.
     package mutating func readRest() -> [UInt8] {
         defer { position = end }
