@@ -1,0 +1,140 @@
+package import Primitives
+
+/// Decides when a peer's links are published again, so that all peers' graphs become equal and stay equal when nothing
+/// happens: new links go out together once measuring has come to rest, changed figures only if the change matters, and
+/// then seldom.
+package struct LinkPublisher: Sendable {
+    /// When to publish. The thresholds are guesses that keep 16 busy processes on 2 cores quiet.
+    package struct Policy: Hashable, Sendable {
+        /// A new link waits this long for others to be measured, if measuring goes on.
+        package var patience: Duration = .seconds(3)
+        /// Least time between two publications of changed figures.
+        package var interval: Duration = .seconds(30)
+        /// A figure must change by this share of itself ...
+        package var relativeChange = 0.25
+        /// ... and by this much: round trips,
+        package var roundTripFloor: Duration = .milliseconds(2)
+        /// jitter (which must also double or halve),
+        package var jitterFloor: Duration = .milliseconds(10)
+        /// and loss.
+        package var lossFloor = 0.05
+
+        package init() {}
+    }
+
+    /// A page to publish.
+    package struct Page: Hashable, Sendable {
+        package var index: UInt8
+        package var value: LinksPage
+    }
+
+    /// Most pages of one peer.
+    package static let maximumPages = 4
+
+    private let policy: Policy
+    private var slots: [LinkReport?] = []
+    private var firstNews: Instant?
+    private var lastPublication: Instant?
+
+    package init(policy: Policy = Policy()) { self.policy = policy }
+
+    /// When `publish` should be called again, as of its last call.
+    package private(set) var nextCheck: Instant?
+
+    /// The report of this peer's link that was last published.
+    package func published(_ peer: PeerID) -> LinkReport? {
+        slots.first { $0?.peer == peer }.flatMap { $0 }
+    }
+
+    /// The pages to publish now.
+    ///
+    /// - Parameters:
+    ///   - current: The present figures of all links worth publishing, sorted by peer.
+    ///   - isMeasuring: Whether links that were never measured are about to be.
+    package mutating func publish(_ current: [LinkReport], isMeasuring: Bool, at now: Instant) -> [Page] {
+        let current = current.map(\.quantised)
+        var hasNews = false
+        var changed = false
+        for report in current {
+            guard let old = published(report.peer) else {
+                hasNews = true
+                continue
+            }
+            if old.confidence == .roundTripOnly, report.confidence > .roundTripOnly { hasNews = true }
+            if isSignificant(old, report) { changed = true }
+        }
+        firstNews = hasNews ? firstNews ?? now : nil
+        if let firstNews, !isMeasuring || now >= firstNews + policy.patience {
+            return publishAll(current, at: now)
+        }
+        if changed, lastPublication.map({ now >= $0 + policy.interval }) ?? true {
+            return publishAll(current, at: now)
+        }
+        let rest = Duration.seconds(isMeasuring ? 1 : 10)
+        nextCheck = min(now + rest, firstNews.map { $0 + policy.patience } ?? now + rest)
+        return []
+    }
+
+    /// Fills the slots and gives the pages whose bytes are worth a new version.
+    private mutating func publishAll(_ current: [LinkReport], at now: Instant) -> [Page] {
+        firstNews = nil
+        lastPublication = now
+        nextCheck = now + .seconds(10)
+        var touched = [Bool](repeating: false, count: Self.maximumPages)
+        var homeless: [LinkReport] = []
+        var fresh: [LinkReport?] = Array(repeating: nil, count: slots.count)
+        for report in current {
+            if let slot = slots.firstIndex(where: { $0?.peer == report.peer }) {
+                fresh[slot] = report
+                if let old = slots[slot], isSignificant(old, report) || old.confidence < report.confidence {
+                    touched[slot / LinksPage.capacity] = true
+                }
+            } else {
+                homeless.append(report)
+            }
+        }
+        // Links to peers that are gone give way only when their place is needed: their removal alone is no news.
+        for report in homeless {
+            let slot: Int
+            if let free = fresh.firstIndex(where: { $0 == nil }) {
+                slot = free
+            } else if fresh.count < Self.maximumPages * LinksPage.capacity {
+                slot = fresh.count
+                fresh.append(nil)
+            } else {
+                break
+            }
+            fresh[slot] = report
+            touched[slot / LinksPage.capacity] = true
+        }
+        var pages: [Page] = []
+        for index in 0..<Self.maximumPages where touched[index] {
+            let range = (index * LinksPage.capacity)..<min((index + 1) * LinksPage.capacity, fresh.count)
+            for slot in range {
+                if slot < slots.count { slots[slot] = fresh[slot] } else { slots.append(fresh[slot]) }
+            }
+            let reports = slots[range].compactMap { $0 }.sorted { $0.peer < $1.peer }
+            pages.append(Page(index: UInt8(index), value: LinksPage(reports: reports)))
+        }
+        return pages
+    }
+
+    /// Whether a link's figures differ enough to bother the whole swarm.
+    package func isSignificant(_ old: LinkReport, _ new: LinkReport) -> Bool {
+        func differs(_ left: Double, _ right: Double, share: Double, floor: Double) -> Bool {
+            let difference = abs(left - right)
+            return difference > floor && difference > share * min(abs(left), abs(right))
+        }
+        return differs(
+            old.minimumRoundTrip.seconds, new.minimumRoundTrip.seconds, share: policy.relativeChange,
+            floor: policy.roundTripFloor.seconds)
+            || differs(old.jitter.seconds, new.jitter.seconds, share: 1, floor: policy.jitterFloor.seconds)
+            || differs(old.loss, new.loss, share: policy.relativeChange, floor: policy.lossFloor)
+            || differs(
+                old.receiveBandwidth.bytesPerSecond, new.receiveBandwidth.bytesPerSecond,
+                share: policy.relativeChange, floor: 0)
+            || differs(
+                old.sendBandwidth.bytesPerSecond, new.sendBandwidth.bytesPerSecond, share: policy.relativeChange,
+                floor: 0)
+    }
+}

@@ -1,0 +1,49 @@
+package import Primitives
+
+/// Everything that a peer keeps of its link to one other.
+package struct ProbedLink: Sendable {
+    /// An echo on its way.
+    struct PendingEcho: Sendable {
+        var token: UInt32
+        var sentAt: Instant
+        /// Whether a person waits for the answer.
+        var isPing: Bool
+    }
+
+    /// Round trip and jitter.
+    package internal(set) var roundTrip = RoundTripEstimator()
+    /// Loss of echoes.
+    package internal(set) var loss = LossEstimator()
+    /// From the peer to here.
+    package internal(set) var receiveBandwidth = Bandwidth.zero
+    /// From here to the peer.
+    package internal(set) var sendBandwidth = Bandwidth.zero
+    package internal(set) var confidence = LinkReport.Confidence.roundTripOnly
+    /// Trains behind the bandwidth.
+    package internal(set) var trains = 0
+    /// When bandwidth was last measured.
+    package internal(set) var measuredAt: Instant?
+
+    let since: Instant
+    var pending: [PendingEcho] = []
+    var nextEcho: Instant?
+    var echoesLeft: Int
+    var failures = 0
+    var notBefore: Instant
+    var isRequested = false
+
+    init(since: Instant, echoes: Int) {
+        self.since = since
+        notBefore = since
+        echoesLeft = echoes
+    }
+
+    /// The link as it is published; `nil` before the first round trip.
+    package func report(of peer: PeerID) -> LinkReport? {
+        guard let minimum = roundTrip.minimum else { return nil }
+        return LinkReport(
+            peer: peer, minimumRoundTrip: minimum, jitter: roundTrip.jitter, loss: loss.fraction,
+            receiveBandwidth: receiveBandwidth, sendBandwidth: sendBandwidth, confidence: confidence,
+            samples: UInt8(min(trains, 255)))
+    }
+}

@@ -1,0 +1,70 @@
+package import Primitives
+
+/// What the arrival times of one packet train say about the narrowest link on its way.
+///
+/// Packets sent back to back leave the narrowest link at its pace, so the spacing of their arrivals is the time that link
+/// needs for one packet (Dovrolis, Ramanathan and Moore 2004). The first 40 % are dropped because a token bucket or an idle
+/// scheduler lets them through faster; lost packets do not matter, since the ones that got through still leave the full
+/// queue at the link's pace.
+package struct TrainEstimate: Hashable, Sendable {
+    /// Rate of UDP payload over the last 60 % of the packets.
+    package var tail: Bandwidth
+    /// Rate over the first 40 %; far above `tail` behind a token bucket that the train has emptied. Zero if unknown.
+    package var head: Bandwidth
+    /// Packets that arrived.
+    package var received: Int
+    /// Time from the first arrival to the last.
+    package var span: Duration
+
+    package init(tail: Bandwidth, head: Bandwidth, received: Int, span: Duration) {
+        self.tail = tail
+        self.head = head
+        self.received = received
+        self.span = span
+    }
+}
+
+/// Turns the arrival times of a train into a `TrainEstimate`.
+package enum TrainEstimator {
+    /// Fewer arrivals than this say nothing.
+    package static let minimumPackets = 8
+    /// Share of the arrivals, from the first, that is not used for the tail.
+    package static let droppedShare = 0.4
+    /// No estimate exceeds this rate: arrivals read in one system call share one time stamp and would give infinity.
+    package static let ceiling = Bandwidth(bitsPerSecond: 100e9)
+
+    /// The estimate from arrival times in order of arrival, of packets with `packetBytes` of UDP payload each; `nil` with
+    /// fewer than `minimumPackets`.
+    package static func estimate(arrivals: [Instant], packetBytes: Int) -> TrainEstimate? {
+        guard arrivals.count >= minimumPackets, let first = arrivals.first, let last = arrivals.last else { return nil }
+        let offsets = arrivals.map { Double(($0 - first).nanoseconds) }
+        let dropped = Int(Double(arrivals.count) * droppedShare)
+        let tail = rate(Array(offsets[dropped...]), packetBytes)
+        let head = rate(Array(offsets[...dropped]), packetBytes)
+        let whole = rate([0, offsets[offsets.count - 1] / Double(offsets.count - 1)], packetBytes)
+        return TrainEstimate(
+            tail: tail ?? whole ?? ceiling, head: head ?? .zero, received: arrivals.count, span: last - first)
+    }
+
+    /// Bytes over the median spacing; `nil` if the spacing is not positive.
+    private static func rate(_ nanoseconds: [Double], _ packetBytes: Int) -> Bandwidth? {
+        guard let slope = TheilSen.slope(nanoseconds), slope > 0 else { return nil }
+        return min(Bandwidth(bytesPerSecond: Double(packetBytes) * 1e9 / slope), ceiling)
+    }
+
+    /// One figure from several trains: the second largest, which is the median of three and the upper quartile of five. A
+    /// preempted sender only lowers a train's figure and a receiver that reads late may raise it, so neither the mean nor
+    /// the maximum will do. `nil` without trains.
+    package static func combine(_ rates: [Bandwidth]) -> Bandwidth? {
+        let sorted = rates.sorted()
+        return sorted.count > 1 ? sorted[sorted.count - 2] : sorted.first
+    }
+
+    /// How far apart several trains are: (largest - smallest) / combined; 0 for fewer than two.
+    package static func spread(_ rates: [Bandwidth]) -> Double {
+        guard let least = rates.min(), let most = rates.max(), let middle = combine(rates), rates.count > 1,
+            middle.bytesPerSecond > 0
+        else { return 0 }
+        return (most.bytesPerSecond - least.bytesPerSecond) / middle.bytesPerSecond
+    }
+}

@@ -1,0 +1,152 @@
+import Primitives
+import Testing
+import Wire
+
+@testable import Overlay
+
+@Suite struct ProbingTests {
+    @Test("A pair finds both directions of an asymmetric link", arguments: [1.0, 10, 100, 1000])
+    func pair(megabits: Double) {
+        let up = Double.megabits(megabits)
+        let down = up * 5
+        var bench = ProbingBench(up: [up, up / 2], down: [down, down], delay: .milliseconds(10))
+        bench.run(seconds: 8)
+        for (index, other, receive, send) in [(0, 1, up / 2, up), (1, 0, up, up / 2)] {
+            guard let link = bench.cores[index].link(to: bench.peers[other]) else {
+                Issue.record("peer \(index) knows no link")
+                return
+            }
+            for (name, found, truth) in [
+                ("receive", link.receiveBandwidth, receive), ("send", link.sendBandwidth, send),
+            ] {
+                let error = abs(found.bytesPerSecond - truth) / truth
+                #expect(error < 0.01, "peer \(index) \(name): \(found), truth \(truth * 8e-6) Mbit/s")
+            }
+            #expect(link.confidence == .fine)
+            let roundTrip = link.roundTrip.minimum?.milliseconds ?? 0
+            #expect(abs(roundTrip - 20) < 2, "round trip \(roundTrip) ms, truth 20 ms")
+            #expect(link.loss.fraction == 0)
+        }
+    }
+
+    @Test("Sixteen peers measure all pairs within eight seconds, never two trains on one link, and fall silent")
+    func sixteen() {
+        let rates = (0..<16).map { Double.megabits($0 < 8 ? 1000 : 100 + Double($0)) }
+        var bench = ProbingBench(up: rates, down: rates, delay: .microseconds(100))
+        bench.run(seconds: 8)
+        var worst = 0.0
+        for left in 0..<16 {
+            for right in 0..<16 where left != right {
+                let truth = min(rates[left], rates[right])
+                let found = bench.cores[right].link(to: bench.peers[left])?.receiveBandwidth.bytesPerSecond ?? 0
+                worst = max(worst, abs(found - truth) / truth)
+            }
+        }
+        #expect(worst < 0.02, "worst relative error \(worst)")
+        for index in 0..<16 {
+            let reports = bench.pages[index].keys.sorted().flatMap { bench.pages[index][$0]?.reports ?? [] }
+            #expect(reports.count == 15, "peer \(index) published \(reports.count) links of 15")
+            #expect(reports.allSatisfy { $0.confidence == .fine })
+        }
+        let last = bench.publications.map(\.at.nanoseconds).max() ?? 0
+        #expect(last < 6_000_000_000, "the last publication came after \(Double(last) / 1e9) s")
+        let count = bench.publications.count
+        bench.run(seconds: 120)
+        #expect(bench.publications.count == count, "quiet peers published again")
+        #expect(overlaps(bench) == 0, "two trains shared an access link")
+    }
+
+    @Test("A pair that cannot talk does not hold up the others")
+    func cutPair() {
+        let rates = [Double](repeating: .megabits(100), count: 6)
+        var bench = ProbingBench(up: rates, down: rates, delay: .milliseconds(1))
+        bench.isCut = { from, to in (from, to) == (1, 4) }
+        bench.run(seconds: 30)
+        for left in 0..<6 {
+            for right in 0..<6 where left != right && ![(1, 4), (4, 1)].contains(where: { $0 == (left, right) }) {
+                #expect(bench.cores[left].link(to: bench.peers[right])?.measuredAt != nil, "\(left) to \(right)")
+            }
+        }
+        #expect(bench.pages[1].values.reduce(0) { $0 + $1.reports.count } >= 4)
+    }
+
+    @Test("Random loss leaves the estimates within a few percent", arguments: [UInt64(1), 2, 3, 4])
+    func lossy(seed: UInt64) {
+        let rates = [Double](repeating: .megabits(50), count: 4)
+        var bench = ProbingBench(up: rates, down: rates, delay: .milliseconds(20), seed: seed)
+        bench.loss = 0.05
+        bench.run(seconds: 40)
+        for left in 0..<4 {
+            for right in 0..<4 where left != right {
+                let found = bench.cores[right].link(to: bench.peers[left])?.receiveBandwidth.bytesPerSecond ?? 0
+                let error = abs(found - rates[0]) / rates[0]
+                #expect(error < 0.1, "seed \(seed), \(left) to \(right): relative error \(error)")
+            }
+        }
+    }
+
+    @Test("A measurement on request is done at once and reported")
+    func onRequest() {
+        let rates = [Double](repeating: .megabits(100), count: 3)
+        var bench = ProbingBench(up: rates, down: rates, delay: .milliseconds(5))
+        bench.run(seconds: 10)
+        bench.events.removeAll()
+        bench.give(.measure(bench.peers[0]), to: 2)
+        bench.give(.ping(bench.peers[1]), to: 2)
+        bench.run(seconds: 2)
+        let measured = bench.events.contains {
+            if $0.peer == 2, case .measured(let report) = $0.event { report.peer == bench.peers[0] } else { false }
+        }
+        let pong = bench.events.contains {
+            if $0.peer == 2, case .pong(let peer, let time) = $0.event {
+                peer == bench.peers[1] && abs(time.milliseconds - 10) < 1
+            } else {
+                false
+            }
+        }
+        #expect(measured && pong, "events: \(bench.events)")
+    }
+
+    @Test("Forged, stale and impossible messages change nothing")
+    func forged() {
+        let rates = [Double](repeating: .megabits(100), count: 3)
+        var bench = ProbingBench(up: rates, down: rates, delay: .milliseconds(5))
+        bench.run(seconds: 10)
+        let before = bench.cores[0].link(to: bench.peers[1])?.receiveBandwidth
+        let forgeries: [ProbingMessage] = [
+            .echoReply(token: 5), .grant(session: 9), .busy(session: 9, retryAfterMilliseconds: 9),
+            .train(TrainPacket(session: 9, train: 0, index: 0, count: 16)), .finish(session: 9),
+            .report(
+                TrainReport(
+                    session: 9, train: 0, received: 64, tail: Bandwidth(bytesPerSecond: 1e12), head: .zero, span: .zero)
+            ),
+        ]
+        for message in forgeries { bench.give(.receive(message, from: bench.peers[1]), to: 0) }
+        bench.run(seconds: 1)
+        #expect(bench.cores[0].link(to: bench.peers[1])?.receiveBandwidth == before)
+    }
+
+    @Test("Every train message fills a datagram exactly")
+    func trainFillsDatagram() {
+        let packet = ProbingMessage.train(TrainPacket(session: 1, train: 0, index: 3, count: 16))
+        #expect(packet.wireBytes.count == Limits.datagramPayloadBytes)
+    }
+
+    /// Cases in which, within one exchange, a peer's access link carried packets of two pairs' trains interleaved.
+    private func overlaps(_ bench: ProbingBench) -> Int {
+        var count = 0
+        for peer in bench.peers.indices {
+            let mine = bench.trainPackets.filter { $0.from == peer || $0.to == peer }.sorted { $0.at < $1.at }
+            var finished: Set<String> = []
+            var current = ""
+            for packet in mine {
+                let pair = "\(min(packet.from, packet.to))-\(max(packet.from, packet.to))"
+                guard pair != current else { continue }
+                if finished.contains(pair) { count += 1 }
+                if !current.isEmpty { finished.insert(current) }
+                current = pair
+            }
+        }
+        return count
+    }
+}

@@ -1,0 +1,106 @@
+import Primitives
+import Testing
+
+@testable import Overlay
+
+@Suite struct TrainEstimatorTests {
+    @Test("The median slope ignores a quarter of wild points")
+    func theilSen() {
+        var values = (0..<20).map { Double($0) * 3 }
+        for index in [2, 7, 11, 19] { values[index] += 500 }
+        let slope = TheilSen.slope(values) ?? 0
+        #expect(abs(slope - 3) < 0.2, "slope \(slope), truth 3")
+        #expect(TheilSen.slope([1]) == nil)
+    }
+
+    @Test("A token bucket that lets the first packets through is seen in the head and not in the tail")
+    func tokenBucket() {
+        // 20 packets at line rate, then one a millisecond.
+        let arrivals = (0..<64).map {
+            Instant(nanoseconds: $0 < 20 ? Int64($0) * 1000 : 20_000 + Int64($0 - 20) * 1_000_000)
+        }
+        let estimate = TrainEstimator.estimate(arrivals: arrivals, packetBytes: 1200)
+        #expect(abs((estimate?.tail.bytesPerSecond ?? 0) - 1_200_000) < 12_000)
+        #expect((estimate?.head.bytesPerSecond ?? 0) > 100 * 1_200_000)
+    }
+
+    @Test("Lost packets and a stall in the middle do not change the rate", arguments: 1...20)
+    func lossAndStall(seed: Int) {
+        var generator = SeededGenerator(seed: UInt64(seed))
+        var time: Int64 = 0
+        var arrivals: [Instant] = []
+        for _ in 0..<64 where generator.unit() > 0.05 {
+            time += 96_000  // 1200 bytes at 100 Mbit/s
+            arrivals.append(Instant(nanoseconds: time + (generator.unit() < 0.05 ? 300_000 : 0)))
+        }
+        arrivals.sort()
+        let estimate = TrainEstimator.estimate(arrivals: arrivals, packetBytes: 1200)
+        let error = abs((estimate?.tail.megabitsPerSecond ?? 0) - 100) / 100
+        #expect(error < 0.03, "relative error \(error)")
+    }
+
+    @Test("Arrivals that share one time stamp give a finite rate, and few arrivals none")
+    func degenerate() {
+        let same = [Instant](repeating: Instant(nanoseconds: 5), count: 16)
+        #expect(TrainEstimator.estimate(arrivals: same, packetBytes: 1200)?.tail == TrainEstimator.ceiling)
+        #expect(TrainEstimator.estimate(arrivals: Array(same.prefix(7)), packetBytes: 1200) == nil)
+    }
+
+    @Test("Trains are combined by the second largest")
+    func combine() {
+        let rates = [5.0, 1, 4].map { Bandwidth(bytesPerSecond: $0) }
+        #expect(TrainEstimator.combine(rates)?.bytesPerSecond == 4)
+        #expect(TrainEstimator.combine([]) == nil)
+        #expect(TrainEstimator.spread(rates) == 1)
+    }
+}
+
+@Suite struct LinkEstimatorTests {
+    @Test("The least round trip is forgotten when the route became longer")
+    func roundTripWindow() {
+        var estimator = RoundTripEstimator()
+        for second in 0..<400 {
+            estimator.record(.milliseconds(20), at: Instant(nanoseconds: Int64(second) * 1_000_000_000))
+        }
+        #expect(estimator.minimum == .milliseconds(20) && estimator.jitter == .zero)
+        for second in 400..<1100 {
+            estimator.record(.milliseconds(50), at: Instant(nanoseconds: Int64(second) * 1_000_000_000))
+        }
+        #expect(estimator.minimum == .milliseconds(50), "still \(String(describing: estimator.minimum))")
+    }
+
+    @Test("Jitter follows the differences of round trips")
+    func jitter() {
+        var estimator = RoundTripEstimator()
+        for index in 0..<200 {
+            estimator.record(.milliseconds(index.isMultiple(of: 2) ? 10 : 14), at: Instant(nanoseconds: Int64(index)))
+        }
+        #expect(abs(estimator.jitter.milliseconds - 4) < 0.1)
+    }
+
+    @Test("Loss converges to the truth within half a point after 2000 echoes", arguments: [0.0, 0.01, 0.1])
+    func loss(truth: Double) {
+        var total = 0.0
+        for seed in 1...10 {
+            var generator = SeededGenerator(seed: UInt64(seed))
+            var estimator = LossEstimator()
+            for _ in 0..<2000 { estimator.record(lost: generator.unit() < truth) }
+            total += estimator.fraction
+        }
+        #expect(abs(total / 10 - truth) < 0.01, "mean \(total / 10), truth \(truth)")
+    }
+
+    @Test("The float code keeps three significant digits over its whole range and refuses infinities")
+    func floatCode() {
+        var value = 1e-9
+        while value < 1e13 {
+            let back = FloatCode.decode(FloatCode.encode(value)) ?? 0
+            #expect(abs(back - value) / value < 0.002, "\(value) became \(back)")
+            #expect(FloatCode.encode(back) == FloatCode.encode(value))
+            value *= 1.37
+        }
+        #expect(FloatCode.encode(0) == 0 && FloatCode.decode(0) == 0)
+        #expect(FloatCode.encode(.infinity) == 0xFEFF && FloatCode.encode(.nan) == 0)
+        #expect(FloatCode.decode(0xFF00) == nil)
+    }
+}
