@@ -58,7 +58,7 @@ import Testing
 @Suite struct LinkEstimatorTests {
     @Test("The least round trip is forgotten when the route became longer")
     func roundTripWindow() {
-        var estimator = RoundTripEstimator()
+        var estimator = RoundTripFilter()
         for second in 0..<400 {
             estimator.record(.milliseconds(20), at: Instant(nanoseconds: Int64(second) * 1_000_000_000))
         }
@@ -71,7 +71,7 @@ import Testing
 
     @Test("Jitter follows the differences of round trips")
     func jitter() {
-        var estimator = RoundTripEstimator()
+        var estimator = RoundTripFilter()
         for index in 0..<200 {
             estimator.record(.milliseconds(index.isMultiple(of: 2) ? 10 : 14), at: Instant(nanoseconds: Int64(index)))
         }

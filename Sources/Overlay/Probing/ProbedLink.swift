@@ -11,7 +11,7 @@ package struct ProbedLink: Sendable {
     }
 
     /// Round trip and jitter.
-    package internal(set) var roundTrip = RoundTripEstimator()
+    package internal(set) var roundTrip = RoundTripFilter()
     /// Loss of echoes.
     package internal(set) var loss = LossEstimator()
     /// From the peer to here.

@@ -74,7 +74,7 @@ package struct TrainReport: Hashable, Sendable {
     }
 }
 
-extension ProbingMessage: WireCodable {
+extension ProbingMessage: WireCodable, DatagramMessage {
     package func encode(to writer: inout WireWriter) {
         switch self {
         case .echo(let token):

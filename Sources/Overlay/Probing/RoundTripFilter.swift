@@ -1,7 +1,7 @@
 package import Primitives
 
 /// Round trip and jitter of one link from single round trips.
-package struct RoundTripEstimator: Hashable, Sendable {
+package struct RoundTripFilter: Hashable, Sendable {
     /// A minimum is forgotten after one to two of these, so that a route that became longer is noticed.
     package static let windowSeconds: Double = 300
 
