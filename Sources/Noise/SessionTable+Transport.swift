@@ -1,0 +1,97 @@
+internal import Primitives
+internal import Wire
+
+extension SessionTable {
+    func send(_ payload: [UInt8], to id: PeerID, at now: Instant, into effects: inout [Effect]) {
+        guard payload.count <= Limits.datagramPayloadBytes else { return effects.append(.failed(id, .tooLarge)) }
+        guard let peer = peers[id] else { return effects.append(.failed(id, .unknownPeer)) }
+        if let session = peer.current, now - session.createdAt < configuration.rejectAfter {
+            seal(payload, on: session, to: peer, at: now, into: &effects)
+            let isOld = session.isInitiator && now - session.createdAt >= configuration.rekeyAfter
+            if isOld || session.sentCount >= configuration.rekeyAfterMessages { renew(peer, at: now, into: &effects) }
+            return
+        }
+        counters.count(.queueOverflow, by: peer.enqueue(payload, maximumCount: configuration.queuedPayloads))
+        renew(peer, at: now, into: &effects)
+    }
+
+    /// Begins a handshake unless one is under way.
+    func renew(_ peer: SessionPeer, at now: Instant, into effects: inout [Effect]) {
+        guard peer.handshake == nil else { return }
+        initiate(peer, attempt: 0, since: now, at: now, into: &effects)
+    }
+
+    /// Seals a payload and sends it to where the peer was last heard.
+    func seal(
+        _ payload: [UInt8], on session: TransportSession, to peer: SessionPeer, at now: Instant,
+        into effects: inout [Effect]
+    ) {
+        guard let address = peer.endpoint ?? peer.addresses.first, let datagram = session.seal(payload) else { return }
+        peer.keepaliveDue = nil
+        if !payload.isEmpty, peer.answerDue == nil {
+            let due = now + configuration.keepaliveAfter + configuration.answerGrace
+            peer.answerDue = due
+            wake(at: due)
+        }
+        transmit(datagram, to: address, into: &effects)
+    }
+
+    func receiveTransport(
+        _ datagram: [UInt8], from source: NetworkAddress, at now: Instant, into effects: inout [Effect]
+    ) {
+        let index: UInt32 = SessionMessage.integer(datagram, at: 4)
+        guard let peer = indices[index], let session = peer.sessions.first(where: { $0.localIndex == index }) else {
+            return counters.count(.unknownSession)
+        }
+        guard now - session.createdAt < configuration.rejectAfter else { return counters.count(.expired) }
+        switch session.open(datagram) {
+        case .replayed: return counters.count(.replayed)
+        case .notAuthentic: return counters.count(.notAuthentic)
+        case .payload(let payload, let isNewest):
+            // Roaming: only the newest datagram moves the endpoint, so that a late one cannot move it back.
+            if isNewest, session !== peer.previous { peer.endpoint = source }
+            peer.answerDue = nil
+            if session === peer.next { promote(peer, session, source: source, at: now, into: &effects) }
+            if !payload.isEmpty {
+                if peer.keepaliveDue == nil {
+                    let due = now + configuration.keepaliveAfter
+                    peer.keepaliveDue = due
+                    wake(at: due)
+                }
+                effects.append(.deliver(payload, from: peer.peer, address: source))
+            }
+            // An initiator that only listens renews before its keys run out.
+            let margin = configuration.keepaliveAfter + configuration.answerGrace
+            if session === peer.current, session.isInitiator,
+                now - session.createdAt >= configuration.rejectAfter - margin
+            {
+                renew(peer, at: now, into: &effects)
+            }
+        }
+    }
+
+    /// The initiator has shown that it has the new keys: they are ours to use from now on.
+    private func promote(
+        _ peer: SessionPeer, _ session: TransportSession, source: NetworkAddress, at now: Instant,
+        into effects: inout [Effect]
+    ) {
+        let isFirst = peer.current == nil
+        retire(peer.previous)
+        peer.previous = peer.current
+        peer.current = session
+        peer.next = nil
+        if let handshake = peer.handshake {
+            indices[handshake.index] = nil
+            peer.handshake = nil
+        }
+        counters.handshakesCompleted += 1
+        if isFirst { effects.append(.established(peer.peer, peer.agreementKey, source)) }
+        for payload in peer.takeQueue() { seal(payload, on: session, to: peer, at: now, into: &effects) }
+    }
+
+    func transmit(_ datagram: [UInt8], to address: NetworkAddress, into effects: inout [Effect]) {
+        counters.datagramsSent += 1
+        counters.bytesSent += UInt64(datagram.count)
+        effects.append(.transmit(datagram, to: address))
+    }
+}

@@ -1,0 +1,41 @@
+package import Primitives
+
+/// The 32-byte secret that all peers of a swarm share, and the subkeys made of it.
+///
+/// The secret itself keys nothing: each use has its own subkey, so that no use can be turned against another.
+package final class SwarmSecret: Sendable {
+    package static let byteCount = 32
+
+    private let root: SecretBytes
+    /// The pre-shared key of every handshake.
+    package let psk: PresharedKey
+    private let macRoot: SecretBytes
+    private let discoveryRoot: SecretBytes
+
+    /// Takes 32 random bytes; `nil` if there are more or fewer.
+    package init?(_ secret: consuming SecretBytes) {
+        guard secret.count == Self.byteCount else { return nil }
+        psk = PresharedKey(KeyedHash.subkey(of: secret, purpose: "session psk 1"))
+        macRoot = KeyedHash.subkey(of: secret, purpose: "session mac 1")
+        discoveryRoot = KeyedHash.subkey(of: secret, purpose: "discovery 1")
+        root = secret
+    }
+
+    /// The key of `mac1` on messages to the owner of a static key.
+    package func macKey(for receiver: AgreementPublicKey) -> SecretBytes {
+        KeyedHash.subkey(of: macRoot, purpose: "mac1", context: receiver.bytes)
+    }
+
+    /// The key of cookies that the owner of a static key gives out.
+    package func cookieKey(of responder: AgreementPublicKey) -> SecretBytes {
+        KeyedHash.subkey(of: macRoot, purpose: "cookie", context: responder.bytes)
+    }
+
+    /// The full-length MAC of a LAN discovery datagram.
+    package func discoveryMAC(of message: [UInt8]) -> [UInt8] { KeyedHash.hmac(key: discoveryRoot, message) }
+
+    /// Lends the secret, to be written to a file or a ticket.
+    package func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try root.withUnsafeBytes { (bytes) throws -> Result in try body(bytes) }
+    }
+}
