@@ -28,11 +28,16 @@ package struct IdentityKey: ~Copyable, Sendable {
     /// A 64-byte signature over `context`, a zero byte and the message. The context keeps a signature made for one
     /// purpose from being valid for another.
     package borrowing func sign(_ message: [UInt8], context: String) -> [UInt8] {
-        let framed = SignatureContext.frame(message, context)
+        signExactly(SignatureContext.frame(message, context))
+    }
+
+    /// The plain Ed25519 signature (RFC 8032) of exactly these bytes. Nothing in a protocol uses it, since it lacks a
+    /// context; the published test vectors do.
+    package borrowing func signExactly(_ bytes: [UInt8]) -> [UInt8] {
         var signature = [UInt8](repeating: 0, count: Self.signatureByteCount)
         secretKey.withUnsafeBytes { secret in
             _ = crypto_sign_detached(
-                &signature, nil, framed, UInt64(framed.count), secret.octets)
+                &signature, nil, bytes, UInt64(bytes.count), secret.octets)
         }
         return signature
     }
@@ -41,10 +46,14 @@ package struct IdentityKey: ~Copyable, Sendable {
 extension PeerID {
     /// Whether this peer signed the message for this context.
     package func verify(_ signature: [UInt8], of message: [UInt8], context: String) -> Bool {
+        verifyExactly(signature, of: SignatureContext.frame(message, context))
+    }
+
+    /// Whether this is a plain Ed25519 signature (RFC 8032) of exactly these bytes; the twin of `signExactly`.
+    package func verifyExactly(_ signature: [UInt8], of message: [UInt8]) -> Bool {
         guard signature.count == IdentityKey.signatureByteCount else { return false }
         Sodium.start()
-        let framed = SignatureContext.frame(message, context)
-        return crypto_sign_verify_detached(signature, framed, UInt64(framed.count), bytes) == 0
+        return crypto_sign_verify_detached(signature, message, UInt64(message.count), bytes) == 0
     }
 }
 
