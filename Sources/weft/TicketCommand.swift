@@ -13,10 +13,15 @@ struct TicketCommand: AsyncParsableCommand {
 
     func run() async throws {
         let directory = state.directory
+        try printTicket(directory, addresses: try await ownAddresses(directory))
+    }
+
+    /// Synchronous, so that the move-only ticket never lives across a suspension.
+    private func printTicket(_ directory: StateDirectory, addresses: [NetworkAddress]) throws {
         let stored = try directory.ticket()
         let own = Contact(
             peer: try directory.identityKey().peer, agreementKey: try directory.agreementKey().publicKey,
-            addresses: try await ownAddresses(directory))
+            addresses: addresses)
         let ticket = try stored.replacingContacts([own] + stored.contacts.filter { $0.peer != own.peer })
         if output.json {
             try printJSON(
