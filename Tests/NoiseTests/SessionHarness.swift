@@ -70,7 +70,8 @@ final class SessionNetwork {
         tables = try identities.enumerated().map { index, identity in
             SessionTable(
                 identity: identity, secret: try swarmSecret(secrets?[index] ?? 0x55), configuration: configuration,
-                entropy: SeededEntropy(seed: entropySeed + UInt64(index)), wallClockMilliseconds: 1_700_000_000_000, at: now)
+                entropy: SeededEntropy(seed: entropySeed + UInt64(index)), wallClockMilliseconds: 1_700_000_000_000,
+                at: now)
         }
         delivered = Array(repeating: [], count: count)
         established = Array(repeating: [], count: count)

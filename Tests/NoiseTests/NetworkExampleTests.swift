@@ -1,0 +1,79 @@
+import Noise
+import Primitives
+import TestSupport
+import Testing
+import Wire
+
+/// Holds the worked examples of docs/network to the code.
+///
+/// In all of them the swarm secret is 32 bytes 55, the initiator's identity seed 01…, its X25519 secret 81…, its ephemeral
+/// secret 21…; the responder's are 02…, 82… and 22…; the initiator's wall clock shows 1,700,000,000,000 ms.
+@Suite struct NetworkExampleTests {
+    private struct FixedEntropy: EntropySource {
+        let byte: UInt8
+
+        mutating func secretBytes(count: Int) -> SecretBytes {
+            SecretBytes(copying: [UInt8](repeating: byte, count: count))
+        }
+    }
+
+    private func table(_ number: UInt8, configuration: SessionConfiguration = SessionConfiguration()) throws
+        -> SessionTable
+    {
+        SessionTable(
+            identity: try identity(number), secret: try swarmSecret(), configuration: configuration,
+            entropy: FixedEntropy(byte: 0x20 + number), wallClockMilliseconds: 1_700_000_000_000,
+            at: Instant(nanoseconds: 0))
+    }
+
+    private func transmitted(_ table: SessionTable, _ input: SessionTable.Input) -> [UInt8] {
+        var effects: [SessionTable.Effect] = []
+        table.handle(input, at: Instant(nanoseconds: 0), into: &effects)
+        for effect in effects { if case .transmit(let bytes, _) = effect { return bytes } }
+        return []
+    }
+
+    private func check(_ name: String, _ bytes: [UInt8]) {
+        let documented = NetworkExamples.bytes(name)
+        #expect(documented == bytes, "\(name) is now \(bytes.hex)")
+    }
+
+    @Test func sessions() throws {
+        let initiator = try table(1)
+        let responder = try table(2)
+        let remote = try identity(2)
+        var effects: [SessionTable.Effect] = []
+        initiator.handle(
+            .learn(
+                Contact(peer: remote.peer, agreementKey: remote.agreementPublicKey, addresses: [address(2)])),
+            at: Instant(nanoseconds: 0), into: &effects)
+        let initiation = transmitted(initiator, .send(Array("hello".utf8), to: remote.peer))
+        check("noise/initiation", initiation)
+        let response = transmitted(responder, .datagram(initiation, from: address(1)))
+        check("noise/response", response)
+        check("noise/transport", transmitted(initiator, .datagram(response, from: address(2))))
+
+        var loaded = SessionConfiguration()
+        loaded.handshakesPerSecondBeforeLoad = 0
+        check(
+            "noise/cookie-reply",
+            transmitted(try table(2, configuration: loaded), .datagram(initiation, from: address(1))))
+    }
+
+    @Test func streams() throws {
+        func ephemeral(_ byte: UInt8) throws -> AgreementKey {
+            try requireValue(AgreementKey(secret: SecretBytes(copying: [UInt8](repeating: byte, count: 32))))
+        }
+        let remote = try identity(2)
+        let dialler = try StreamDialler(
+            identity: identity(1), secret: swarmSecret(), remote: remote.peer, remoteKey: remote.agreementPublicKey,
+            channel: 1, offered: BulkCipher.Suite.allCases, timestamp: 1_700_000_000_000, ephemeral: ephemeral(0x21))
+        check("noise/hello", dialler.hello)
+        let answer = try StreamAnswerer(identity: remote, secret: swarmSecret()).answer(
+            dialler.hello, preferred: [.chaCha20Poly1305], ephemeral: ephemeral(0x22))
+        check("noise/welcome", answer.welcome)
+        let keys = try dialler.finish(welcome: answer.welcome)
+        let pipe = RecordPipe(keys.sealer, answer.keys.opener)
+        check("noise/record", try pipe.seal(Array("hello".utf8), kind: .last))
+    }
+}
