@@ -22,7 +22,8 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 private let target: FuzzTarget = {
     let name = getenv("WEFT_FUZZ_TARGET").map { String(cString: $0) } ?? ""
     if let target = FuzzTarget.named(name) { return target }
-    fputs("WEFT_FUZZ_TARGET must be one of:\n", stderr)
-    for target in FuzzTarget.all { fputs("\(target.name) \(target.maximumByteCount)\n", stderr) }
+    var message = "WEFT_FUZZ_TARGET must be one of (name, largest input):\n"
+    for target in FuzzTarget.all { message += "\(target.name) \(target.maximumByteCount)\n" }
+    _ = write(STDERR_FILENO, message, message.utf8.count)
     exit(64)
 }()
