@@ -6,6 +6,8 @@ package enum OverlayDrop: String, CaseIterable, Sendable {
     case forged
     /// An older version or incarnation than the one known.
     case stale
+    /// An entry that is already here; gossip brings most entries more than once.
+    case duplicate
     /// A statement about an incarnation or peer that is not known (yet).
     case unknownSubject
     /// An entry of a peer that is not a live member.

@@ -26,8 +26,8 @@ package enum MembershipMessage: Hashable, Sendable {
     case join(PeerRecord)
     /// Asks for live members whose identity is greater than `after` (`nil`: from the first).
     case stateRequest(after: PeerID?)
-    /// Ends a page of `alive` statements: they cover everybody up to and including `through`; nothing follows if `nil`.
-    case statePage(through: PeerID?)
+    /// Live members in the order of their identities, up to and including `through`; nothing follows if that is `nil`.
+    case statePage([PeerRecord], through: PeerID?)
     /// The bucket digests of the sender's view of live members.
     case viewBuckets(BucketDigests)
     /// The live members in some buckets, each with a hash.
@@ -120,13 +120,23 @@ extension MembershipMessage: DatagramMessage {
         case .alive(let record), .join(let record): writer.write(record)
         case .suspect(let accusation), .dead(let accusation): writer.write(accusation)
         case .left(let farewell): writer.write(farewell)
-        case .stateRequest(let cursor), .statePage(let cursor): writer.writeOptional(cursor) { $0.write($1) }
+        case .stateRequest(let cursor): writer.writeOptional(cursor) { $0.write($1) }
+        case .statePage(let records, let cursor):
+            writer.writeOptional(cursor) { $0.write($1) }
+            writer.write(records)
         case .viewBuckets(let digests): writer.write(digests)
         case .viewItems(let digests): writer.write(digests)
         case .viewRequest(let prefixes):
             writer.writeVarint(UInt64(prefixes.count))
             for prefix in prefixes { writer.write(prefix) }
         }
+    }
+
+    /// Records in one page; the smallest record takes 137 bytes.
+    package static let maximumRecordsPerPage = 8
+
+    private static func readCursor(from reader: inout WireReader) throws(WireError) -> PeerID? {
+        try reader.readOptional { (reader: inout WireReader) throws(WireError) in try reader.readPeer() }
     }
 
     private var type: UInt8 {
@@ -163,15 +173,11 @@ extension MembershipMessage: DatagramMessage {
         case 0x08: self = .dead(try reader.read(Accusation.self))
         case 0x09: self = .left(try reader.read(Farewell.self))
         case 0x0A: self = .join(try reader.read(PeerRecord.self))
-        case 0x0B:
-            self = .stateRequest(
-                after: try reader.readOptional { (reader: inout WireReader) throws(WireError) in try reader.readPeer() }
-            )
+        case 0x0B: self = .stateRequest(after: try Self.readCursor(from: &reader))
         case 0x0C:
+            let cursor = try Self.readCursor(from: &reader)
             self = .statePage(
-                through: try reader.readOptional { (reader: inout WireReader) throws(WireError) in
-                    try reader.readPeer()
-                })
+                try reader.readArray(of: PeerRecord.self, maximum: Self.maximumRecordsPerPage), through: cursor)
         case 0x0D: self = .viewBuckets(try reader.read(BucketDigests.self))
         case 0x0E: self = .viewItems(try reader.read(ItemDigests.self))
         case 0x0F:

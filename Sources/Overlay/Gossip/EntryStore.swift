@@ -1,0 +1,161 @@
+package import Primitives
+internal import Wire
+
+/// The entries of every known owner, with digests that are kept up to date one entry at a time.
+///
+/// Owners are added and removed by membership. Entries of an owner that is not live stay, so that a peer which comes back
+/// need not be fetched again, but count in no digest and are offered to nobody.
+package struct EntryStore: Sendable {
+    /// An entry and the digest of its content.
+    struct Stored: Sendable {
+        let entry: SignedEntry
+        let contentDigest: Digest
+
+        init(_ entry: SignedEntry) {
+            self.entry = entry
+            contentDigest = entry.contentDigest
+        }
+
+        /// The item of the set digest: the first eight bytes of the content's digest.
+        var hash: UInt64 { contentDigest.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+    }
+
+    struct Owner: Sendable {
+        var isLive: Bool
+        /// Sorted by key.
+        var entries: [Stored] = []
+        /// Sum of the hashes of the entries.
+        var sum: UInt64 = 0
+    }
+
+    /// What happened to an entry that was offered.
+    enum Verdict: Equatable, Sendable {
+        case stored
+        case dropped(OverlayDrop)
+        /// Two values for one version; the one with the greater content digest stays, so that everybody keeps the same.
+        case equivocation(replaced: Bool)
+    }
+
+    private(set) var owners = PeerTable<Owner>()
+    private(set) var digests = DigestTable()
+
+    package init() {}
+
+    // MARK: Owners
+
+    /// Makes an owner live; its entries count from now on.
+    mutating func revive(_ peer: PeerID) {
+        if let slot = owners.slot(of: peer) {
+            guard !owners[slot].isLive else { return }
+            owners[slot].isLive = true
+            digests.replace(peer, old: 0, new: owners[slot].sum)
+        } else {
+            _ = owners.insert(Owner(isLive: true), for: peer)
+        }
+    }
+
+    /// Takes an owner out of the digests.
+    mutating func retire(_ peer: PeerID) {
+        guard let slot = owners.slot(of: peer), owners[slot].isLive else { return }
+        owners[slot].isLive = false
+        digests.replace(peer, old: owners[slot].sum, new: 0)
+    }
+
+    /// Drops an owner and its entries.
+    mutating func forget(_ peer: PeerID) {
+        retire(peer)
+        owners.remove(peer)
+    }
+
+    // MARK: Entries
+
+    /// The entry under a key.
+    package func entry(of peer: PeerID, _ key: EntryKey) -> SignedEntry? {
+        guard let slot = owners.slot(of: peer) else { return nil }
+        let position = Self.position(of: key, in: owners[slot].entries)
+        let entries = owners[slot].entries
+        return position < entries.count && entries[position].entry.key == key ? entries[position].entry : nil
+    }
+
+    /// Takes an entry if it is new, in bounds and signed by a live owner.
+    mutating func offer(_ entry: SignedEntry, signer: Signer) -> Verdict {
+        guard let slot = owners.slot(of: entry.owner), owners[slot].isLive else { return .dropped(.unknownOwner) }
+        let position = Self.position(of: entry.key, in: owners[slot].entries)
+        let count = owners[slot].entries.count
+        guard position < count, owners[slot].entries[position].entry.key == entry.key else {
+            guard count < Limits.entriesPerOwner else { return .dropped(.overLimit) }
+            guard entry.isAuthentic(signer) else { return .dropped(.forged) }
+            let stored = Stored(entry)
+            owners[slot].entries.insert(stored, at: position)
+            change(slot, by: stored.hash)
+            return .stored
+        }
+        let known = owners[slot].entries[position]
+        if entry.version < known.entry.version { return .dropped(.stale) }
+        if entry.version == known.entry.version, entry.value == known.entry.value { return .dropped(.duplicate) }
+        guard entry.isAuthentic(signer) else { return .dropped(.forged) }
+        let stored = Stored(entry)
+        let equivocates = entry.version == known.entry.version
+        if equivocates, stored.contentDigest < known.contentDigest { return .equivocation(replaced: false) }
+        owners[slot].entries[position] = stored
+        change(slot, by: stored.hash &- known.hash)
+        return equivocates ? .equivocation(replaced: true) : .stored
+    }
+
+    private mutating func change(_ slot: Int, by difference: UInt64) {
+        let old = owners[slot].sum
+        owners[slot].sum = old &+ difference
+        digests.replace(owners.peer(at: slot), old: old, new: owners[slot].sum)
+    }
+
+    private static func position(of key: EntryKey, in entries: [Stored]) -> Int {
+        var low = 0
+        var high = entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].entry.key < key { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    // MARK: Summaries
+
+    /// The hash that stands for an owner in a comparison: 32 bits of the sum of its entries' hashes.
+    static func itemHash(_ owner: Owner) -> UInt32 { UInt32(truncatingIfNeeded: owner.sum ^ (owner.sum >> 32)) }
+
+    /// Live owners in some buckets that have entries.
+    func items(in mask: UInt64) -> [ItemDigests] {
+        var items: [ItemDigests.Item] = []
+        for slot in owners.order where owners[slot].isLive && !owners[slot].entries.isEmpty {
+            let prefix = owners.peer(at: slot).prefix
+            guard mask & (1 << UInt64(DigestTable.bucket(of: prefix))) != 0, items.last?.prefix != prefix else {
+                continue
+            }
+            items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(owners[slot])))
+        }
+        return ItemDigests.pages(mask: mask, items: items)
+    }
+
+    /// Everything of the live owners.
+    package var snapshot: GraphSnapshot {
+        GraphSnapshot(
+            owners: owners.order.filter { owners[$0].isLive }.map { slot in
+                GraphSnapshot.Owner(
+                    peer: owners.peer(at: slot),
+                    entries: owners[slot].entries.map(\.entry).filter { !$0.value.isEmpty },
+                    digest: Self.digest(of: owners[slot]))
+            })
+    }
+
+    /// The snapshot's digest, without the snapshot.
+    package var snapshotDigest: Digest {
+        GraphSnapshot.digest(
+            of: owners.order.filter { owners[$0].isLive }.map { (owners.peer(at: $0), Self.digest(of: owners[$0])) })
+    }
+
+    private static func digest(of owner: Owner) -> Digest {
+        var builder = DigestBuilder()
+        for stored in owner.entries { builder.update(stored.contentDigest.bytes) }
+        return builder.finish()
+    }
+}

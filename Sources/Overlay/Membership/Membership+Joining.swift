@@ -1,0 +1,158 @@
+internal import Primitives
+internal import Wire
+
+/// A peer through which this one wants into the swarm, or wants to stay in touch with it.
+struct JoinAttempt: Sendable {
+    let contact: Contact
+    var nextAttempt: Instant
+    var wait: Duration
+}
+
+/// A member list that arrives page by page.
+struct Paging: Sendable {
+    /// Everybody up to this identity has been listed.
+    var cursor: PeerID?
+    /// Who sent the last page.
+    var source: PeerID
+    var deadline: Instant
+}
+
+extension Membership {
+    /// Contacts that are tried at the same time.
+    private static var maximumJoins: Int { 32 }
+    /// A burst of pages is over when none has come for this long.
+    private static var pageGap: Duration { .milliseconds(60) }
+    /// A request for pages is repeated after this long; a guess above every sane round trip.
+    private static var pageTimeout: Duration { .milliseconds(800) }
+
+    // MARK: The newcomer
+
+    mutating func discover(_ contact: Contact, at now: Instant, into effects: inout [Effect]) {
+        guard contact.peer != peer, !isLive(contact.peer) else { return }
+        if let known = joins.firstIndex(where: { $0.contact.peer == contact.peer }) {
+            guard joins[known].contact != contact else { return }
+            joins.remove(at: known)
+        }
+        guard joins.count < Self.maximumJoins else { return counters.count(.overLimit) }
+        joins.append(JoinAttempt(contact: contact, nextAttempt: now, wait: configuration.joinRetryMinimum))
+        if !isStarted { return }
+        effects.append(.learn(contact))
+    }
+
+    func isLive(_ peer: PeerID) -> Bool { others.slot(of: peer).map { others[$0].state.isLive } ?? false }
+
+    /// Knocks wherever nobody has answered yet. Contacts are kept for good: when a partition heals, or when everybody else
+    /// has gone, they are the way back in.
+    mutating func runJoins(at now: Instant, into effects: inout [Effect]) {
+        for index in joins.indices where joins[index].nextAttempt <= now {
+            if isLive(joins[index].contact.peer) {
+                joins[index].wait = configuration.joinRetryMinimum
+                joins[index].nextAttempt = now + configuration.joinRetryMaximum
+                continue
+            }
+            effects.append(.send([.join(ownRecord)], to: joins[index].contact.peer))
+            let wait = joins[index].wait
+            joins[index].nextAttempt = now + wait * (0.75 + 0.5 * generator.unit())
+            joins[index].wait = min(wait * 2, configuration.joinRetryMaximum)
+        }
+        if let due = paging?.deadline, due <= now { requestPage(at: now, into: &effects) }
+    }
+
+    /// The session could not be made; the next knock is not due earlier for that, but others may be tried at once.
+    mutating func sessionFailed(_ peer: PeerID, at now: Instant) {
+        guard !hasJoined else { return }
+        for index in joins.indices where joins[index].contact.peer != peer && !isLive(joins[index].contact.peer) {
+            joins[index].nextAttempt = min(joins[index].nextAttempt, now)
+        }
+    }
+
+    mutating func takePage(
+        _ records: [PeerRecord], through cursor: PeerID?, from sender: PeerID, at now: Instant,
+        into effects: inout [Effect]
+    ) {
+        // Old news to everybody but us: not spread further.
+        isReadingOldNews = true
+        for record in records { hear(record, from: peer, at: now, into: &effects) }
+        isReadingOldNews = false
+        guard let cursor else {
+            paging = nil
+            finishJoining(into: &effects)
+            return
+        }
+        if let known = paging?.cursor, known >= cursor { return }
+        paging = Paging(cursor: cursor, source: sender, deadline: now + Self.pageGap)
+    }
+
+    /// Asks for what follows, of a member drawn at random, so that one bootstrap peer does not carry a crowd by itself.
+    private mutating func requestPage(at now: Instant, into effects: inout [Effect]) {
+        guard let current = paging else { return }
+        let source = draw(1) { $0.state == .alive && $0.roundTrip.smoothed != nil }.first ?? current.source
+        paging?.source = source
+        paging?.deadline = now + Self.pageTimeout
+        effects.append(.send([.stateRequest(after: current.cursor)], to: source))
+    }
+
+    mutating func finishJoining(into effects: inout [Effect]) {
+        guard !hasJoined else { return }
+        hasJoined = true
+        effects.append(.event(.joined(members: liveCount)))
+    }
+
+    // MARK: The member
+
+    mutating func admit(_ record: PeerRecord, from sender: PeerID, at now: Instant, into effects: inout [Effect]) {
+        guard record.peer == sender else { return counters.count(.unexpected) }
+        hear(record, from: sender, at: now, into: &effects)
+        sendPages(after: nil, to: sender, into: &effects)
+    }
+
+    /// Lists live members from a cursor on, this peer among them, in at most `pagesPerRequest` datagrams.
+    mutating func sendPages(after cursor: PeerID?, to receiver: PeerID, into effects: inout [Effect]) {
+        var records = listedRecords(after: cursor, except: receiver)
+        for page in 0..<configuration.pagesPerRequest {
+            var bytes = Self.pageOverheadBytes
+            var count = 0
+            for record in records.prefix(MembershipMessage.maximumRecordsPerPage) {
+                bytes += record.encodedByteCount
+                if bytes > Limits.datagramPayloadBytes { break }
+                count += 1
+            }
+            let rest = records.dropFirst(count)
+            let through = rest.isEmpty ? nil : records.prefix(count).last?.peer
+            effects.append(.send([.statePage(Array(records.prefix(count)), through: through)], to: receiver))
+            if rest.isEmpty || page + 1 == configuration.pagesPerRequest { return }
+            records = rest
+        }
+    }
+
+    /// Type, cursor and count.
+    private static var pageOverheadBytes: Int { 1 + 1 + PeerID.byteCount + 1 }
+
+    /// As many records as the pages of one request can hold, and one more to show that something follows.
+    private func listedRecords(after cursor: PeerID?, except receiver: PeerID) -> ArraySlice<PeerRecord> {
+        let maximum = configuration.pagesPerRequest * MembershipMessage.maximumRecordsPerPage + 1
+        var records: [PeerRecord] = []
+        var ownIsListed = cursor.map { $0 >= peer } ?? false
+        var position = cursor.map { others.position(of: $0) } ?? 0
+        while records.count < maximum, position < others.order.count {
+            let entry = others[others.order[position]]
+            position += 1
+            if let cursor, entry.record.peer <= cursor { continue }
+            if !ownIsListed, entry.record.peer > peer {
+                records.append(ownRecord)
+                ownIsListed = true
+            }
+            if entry.state.isLive, entry.record.peer != receiver { records.append(entry.record) }
+        }
+        if !ownIsListed, records.count < maximum { records.append(ownRecord) }
+        return records[...]
+    }
+}
+
+extension PeerRecord {
+    /// Bytes of the encoding, without encoding it.
+    var encodedByteCount: Int {
+        // Identity, agreement key, address count, addresses of 18 bytes, incarnation, signature.
+        PeerID.byteCount + 32 + 1 + contact.addresses.count * 18 + 8 + IdentityKey.signatureByteCount
+    }
+}

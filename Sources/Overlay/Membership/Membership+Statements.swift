@@ -1,0 +1,271 @@
+internal import Primitives
+internal import Wire
+
+/// The rules by which statements about peers override each other (SWIM, 4.2): a higher incarnation always wins; within an
+/// incarnation `left` beats `dead` beats `suspect` beats `alive`. Only a peer itself can raise its incarnation.
+extension Membership {
+    // MARK: Alive
+
+    mutating func hear(_ record: PeerRecord, from sender: PeerID, at now: Instant, into effects: inout [Effect]) {
+        guard record.peer != peer else { return hearOfMyself(record, at: now, into: &effects) }
+        guard let slot = others.slot(of: record.peer) else {
+            guard others.count < Limits.members else { return counters.count(.overLimit) }
+            guard record.isAuthentic(signer) else { return counters.count(.forged) }
+            let slot = others.insert(Entry(record: record, state: .left, since: now), for: record.peer)
+            revive(slot, with: record, at: now, into: &effects)
+            return
+        }
+        let known = others[slot].record.incarnation
+        guard record.incarnation > known else {
+            if record.incarnation < known { counters.count(.stale) }
+            // A returning peer may not know what it has to refute; nobody else is told, or stale news would echo.
+            if sender == record.peer, others[slot].state != .alive {
+                effects.append(.send(overridingStatements(at: slot), to: sender))
+            }
+            return
+        }
+        guard record.isAuthentic(signer) else { return counters.count(.forged) }
+        revive(slot, with: record, at: now, into: &effects)
+    }
+
+    private mutating func revive(_ slot: Int, with record: PeerRecord, at now: Instant, into effects: inout [Effect]) {
+        let wasLive = others[slot].livePosition != nil
+        let oldHash = wasLive ? Self.viewHash(record.peer, others[slot].record.incarnation) : 0
+        view.replace(record.peer, old: oldHash, new: Self.viewHash(record.peer, record.incarnation))
+        others[slot].record = record
+        if others[slot].state != .alive { others[slot].since = now }
+        others[slot].state = .alive
+        others[slot].suspicion = nil
+        others[slot].accuser = nil
+        others[slot].farewell = nil
+        effects.append(.learn(record.contact))
+        if wasLive {
+            effects.append(.event(.memberUpdated(record.peer)))
+        } else {
+            others[slot].livePosition = live.count
+            others[slot].roundTrip = RoundTripEstimator()
+            live.append(slot)
+            schedule.insert(record.peer, using: &generator)
+            effects.append(.event(.memberUp(record.peer)))
+        }
+        spread(.alive(record), about: record.peer, at: now)
+    }
+
+    // MARK: Suspect
+
+    mutating func suspect(
+        _ accusation: Accusation, from sender: PeerID, at now: Instant, into effects: inout [Effect]
+    ) {
+        guard let slot = applicableSlot(accusation, from: sender, at: now, into: &effects) else { return }
+        let subject = accusation.peer
+        switch others[slot].state {
+        case .alive:
+            let minimum = configuration.minimumSuspicion(count: liveCount)
+            let suspicion = Suspicion(
+                accuser: accusation.accuser, others: live.count - 1, minimum: minimum,
+                maximum: minimum * configuration.suspicionMaximumFactor, at: now)
+            others[slot].state = .suspect
+            others[slot].since = now
+            others[slot].suspicion = suspicion
+            suspicions.insert(subject, at: suspicion.deadline)
+            effects.append(.event(.memberSuspected(subject, by: accusation.accuser)))
+            spread(.suspect(accusation), about: subject, at: now)
+            if accusation.accuser != peer { giveSecondOpinion(on: subject, at: now, into: &effects) }
+        case .suspect:
+            guard others[slot].suspicion?.confirm(by: accusation.accuser) == true,
+                let suspicion = others[slot].suspicion
+            else { return }
+            suspicions.insert(subject, at: suspicion.deadline)
+            spread(.suspect(accusation), about: subject, lane: UInt8(suspicion.confirmations), at: now)
+        case .dead, .left: break
+        }
+    }
+
+    /// A few of those who hear of a suspicion ping the suspect at once: either it learns of the accusation and refutes, or
+    /// the confirmations that shorten the suspicion come early.
+    private mutating func giveSecondOpinion(on subject: PeerID, at now: Instant, into effects: inout [Effect]) {
+        guard generator.index(below: max(live.count, 1)) < configuration.secondOpinions,
+            !probes.contains(where: { $0.peer == subject && $0.purpose == .detection })
+        else { return }
+        probe(subject, for: .detection, at: now, into: &effects)
+    }
+
+    mutating func expireSuspicions(at now: Instant, into effects: inout [Effect]) {
+        while let subject = suspicions.popDue(at: now) {
+            guard let slot = others.slot(of: subject), let suspicion = others[slot].suspicion else { continue }
+            guard suspicion.deadline <= now else {
+                suspicions.insert(subject, at: suspicion.deadline)
+                continue
+            }
+            kill(
+                slot,
+                Accusation(peer: subject, incarnation: others[slot].record.incarnation, accuser: peer), at: now,
+                into: &effects)
+        }
+    }
+
+    // MARK: Dead
+
+    /// Another's word that a peer is dead counts as a suspicion until the accused has had time to refute here, too, so that
+    /// a single liar cannot bury anybody.
+    mutating func declareDead(
+        _ accusation: Accusation, from sender: PeerID, at now: Instant, into effects: inout [Effect]
+    ) {
+        guard let slot = applicableSlot(accusation, from: sender, at: now, into: &effects) else { return }
+        guard others[slot].state.isLive else { return }
+        if others[slot].suspicion?.isRipe(at: now) == true {
+            kill(slot, accusation, at: now, into: &effects)
+        } else {
+            suspect(accusation, from: sender, at: now, into: &effects)
+        }
+    }
+
+    private mutating func kill(
+        _ slot: Int, _ accusation: Accusation, at now: Instant, into effects: inout [Effect]
+    ) {
+        retire(slot, as: .dead, at: now)
+        others[slot].accuser = accusation.accuser
+        retentions.insert(accusation.peer, at: now + configuration.deadRetention)
+        if nextReconnect == nil { nextReconnect = now + configuration.reconnectInterval * (0.5 + generator.unit()) }
+        effects.append(.event(.memberDown(accusation.peer)))
+        spread(.dead(accusation), about: accusation.peer, at: now)
+    }
+
+    /// Whether an accusation is about a live incarnation of a known other peer. One against this peer is refuted here.
+    private mutating func applicableSlot(
+        _ accusation: Accusation, from sender: PeerID, at now: Instant, into effects: inout [Effect]
+    ) -> Int? {
+        guard accusation.peer != peer else {
+            refute(accusation, from: sender, at: now, into: &effects)
+            return nil
+        }
+        guard let slot = others.slot(of: accusation.peer) else {
+            counters.count(.unknownSubject)
+            return nil
+        }
+        let known = others[slot].record.incarnation
+        guard accusation.incarnation == known else {
+            // An incarnation that the accused has not been seen to sign proves nothing.
+            counters.count(accusation.incarnation < known ? .stale : .unknownSubject)
+            return nil
+        }
+        return slot
+    }
+
+    // MARK: Left
+
+    mutating func bidFarewell(_ farewell: Farewell, at now: Instant, into effects: inout [Effect]) {
+        guard farewell.peer != peer else {
+            // A goodbye of a former life, or one that somebody else signed with this key: we are still here.
+            guard farewell.incarnation >= ownRecord.incarnation else { return counters.count(.stale) }
+            guard farewell.isAuthentic(signer) else { return counters.count(.forged) }
+            renewOwnRecord(contact: ownRecord.contact, after: farewell.incarnation, at: now)
+            return
+        }
+        guard let slot = others.slot(of: farewell.peer) else { return counters.count(.unknownSubject) }
+        guard farewell.incarnation >= others[slot].record.incarnation else { return counters.count(.stale) }
+        guard others[slot].state != .left else { return }
+        guard farewell.isAuthentic(signer) else { return counters.count(.forged) }
+        retire(slot, as: .left, at: now)
+        others[slot].farewell = farewell
+        retentions.insert(farewell.peer, at: now + configuration.leftRetention)
+        effects.append(.event(.memberLeft(farewell.peer)))
+        spread(.left(farewell), about: farewell.peer, at: now)
+    }
+
+    /// Says goodbye to everybody that fits in a burst; they tell the rest.
+    mutating func leave(into effects: inout [Effect]) {
+        guard isStarted else { return }
+        let farewell = MembershipMessage.left(Farewell(incarnation: ownRecord.incarnation, signer: signer))
+        for peer in draw(Self.farewellBurst, where: { _ in true }) {
+            effects.append(.send([farewell], to: peer))
+        }
+        hasLeft = true
+    }
+
+    private static var farewellBurst: Int { 64 }
+
+    // MARK: This peer
+
+    private mutating func hearOfMyself(_ record: PeerRecord, at now: Instant, into effects: inout [Effect]) {
+        guard record.incarnation > ownRecord.incarnation else { return }
+        guard record.isAuthentic(signer) else { return counters.count(.forged) }
+        // Our key signed it and we did not: a former life with a clock ahead of ours, or the identity is used twice.
+        effects.append(.event(.identityConflict(incarnation: record.incarnation)))
+        renewOwnRecord(contact: ownRecord.contact, after: record.incarnation, at: now)
+    }
+
+    private mutating func refute(
+        _ accusation: Accusation, from sender: PeerID, at now: Instant, into effects: inout [Effect]
+    ) {
+        guard accusation.incarnation <= ownRecord.incarnation else { return counters.count(.unexpected) }
+        if accusation.incarnation == ownRecord.incarnation {
+            renewOwnRecord(contact: ownRecord.contact, after: accusation.incarnation, at: now)
+            health.change(by: 1)
+            effects.append(.event(.refuted(accuser: accusation.accuser)))
+        }
+        effects.append(.send([.alive(ownRecord)], to: sender))
+    }
+
+    /// Signs a record with the next incarnation and spreads it.
+    mutating func renewOwnRecord(contact: Contact, after incarnation: UInt64, at now: Instant) {
+        let old = Self.viewHash(peer, ownRecord.incarnation)
+        // An incarnation of 2⁶⁴ - 1 can only come from this key's holder; it would be the last one.
+        let next = max(incarnation, ownRecord.incarnation)
+        ownRecord = PeerRecord(contact: contact, incarnation: next == .max ? next : next + 1, signer: signer)
+        view.replace(peer, old: old, new: Self.viewHash(peer, ownRecord.incarnation))
+        if isStarted { spread(.alive(ownRecord), about: peer, at: now) }
+    }
+
+    // MARK: Bookkeeping
+
+    /// Takes a peer out of the live ones.
+    private mutating func retire(_ slot: Int, as state: Member.State, at now: Instant) {
+        let peer = others.peer(at: slot)
+        if let position = others[slot].livePosition {
+            view.replace(peer, old: Self.viewHash(peer, others[slot].record.incarnation), new: 0)
+            live.swapAt(position, live.count - 1)
+            live.removeLast()
+            if position < live.count { others[live[position]].livePosition = position }
+        }
+        others[slot].livePosition = nil
+        others[slot].state = state
+        others[slot].since = now
+        others[slot].suspicion = nil
+        probes.removeAll { $0.peer == peer && $0.purpose == .detection }
+    }
+
+    /// Drops the dead and departed whose time of remembrance is over.
+    mutating func forgetTheDead(at now: Instant, into effects: inout [Effect]) {
+        while let peer = retentions.popDue(at: now) {
+            guard let slot = others.slot(of: peer), !others[slot].state.isLive else { continue }
+            let retention =
+                others[slot].state == .dead ? configuration.deadRetention : configuration.leftRetention
+            guard others[slot].since + retention <= now else { continue }
+            others.remove(peer)
+            for lane in 0...UInt8(Suspicion.maximumConfirmations) { news.remove(NewsSubject(peer: peer, lane: lane)) }
+            effects.append(.forget(peer))
+        }
+    }
+
+    /// What somebody who believes the peer alive has to be told.
+    func overridingStatements(at slot: Int) -> [MembershipMessage] {
+        let entry = others[slot]
+        switch entry.state {
+        case .alive: return [.alive(entry.record)]
+        case .suspect:
+            guard let accuser = entry.suspicion?.accusers.first else { return [.alive(entry.record)] }
+            return [
+                .suspect(
+                    Accusation(peer: entry.record.peer, incarnation: entry.record.incarnation, accuser: accuser))
+            ]
+        case .dead:
+            return [
+                .dead(
+                    Accusation(
+                        peer: entry.record.peer, incarnation: entry.record.incarnation, accuser: entry.accuser ?? peer))
+            ]
+        case .left: return entry.farewell.map { [.left($0)] } ?? []
+        }
+    }
+}

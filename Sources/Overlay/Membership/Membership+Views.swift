@@ -1,0 +1,117 @@
+internal import Primitives
+internal import Wire
+
+/// Views are compared by digests that ride on every ping and ack. News that missed somebody, because it is only sent a
+/// bounded number of times, is so found within a probe interval instead of at the next periodic full exchange.
+extension Membership {
+    /// Statements sent in answer to one comparison: 8 datagrams of records.
+    private static var maximumStatements: Int { 48 }
+    /// Messages of item digests sent at once: enough for 1,440 differing members.
+    private static var maximumItemPages: Int { 16 }
+
+    /// What the view digest sums up: a mix of identity and incarnation (the finaliser of SplitMix64). Suspicion is left out,
+    /// because it passes by itself.
+    static func viewHash(_ peer: PeerID, _ incarnation: UInt64) -> UInt64 {
+        var value = peer.prefix ^ (incarnation &* 0x9E37_79B9_7F4A_7C15)
+        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+        return (value ^ (value >> 31)) | 1
+    }
+
+    /// Begins a comparison if the digests differ and the difference is not just news on its way.
+    mutating func compareView(
+        _ digest: UInt64, with sender: PeerID, at now: Instant, into effects: inout [Effect]
+    ) {
+        guard digest != view.root else { return }
+        if let next = nextViewSync, now < next { return }
+        let isPatient = lastViewSync.map { now - $0 < configuration.viewSyncInterval * 2 } ?? true
+        guard news.isEmpty || !isPatient else { return }
+        nextViewSync = now + configuration.viewSyncInterval * (0.75 + 0.5 * generator.unit())
+        lastViewSync = now
+        if liveCount <= ItemDigests.maximumCount {
+            effects.append(.send(items(in: .max).prefix(1).map { .viewItems($0) }, to: sender))
+        } else {
+            effects.append(.send([.viewBuckets(view.digests)], to: sender))
+        }
+    }
+
+    mutating func answer(_ digests: BucketDigests, from sender: PeerID, into effects: inout [Effect]) {
+        let mask = view.differing(from: digests)
+        guard mask != 0 else { return }
+        for page in items(in: mask).prefix(Self.maximumItemPages) {
+            effects.append(.send([.viewItems(page)], to: sender))
+        }
+    }
+
+    mutating func answer(_ digests: ItemDigests, from sender: PeerID, into effects: inout [Effect]) {
+        var statements: [MembershipMessage] = []
+        var wanted: [UInt64] = []
+        // What the sender lacks or has otherwise.
+        forEachLive { record in
+            let prefix = record.peer.prefix
+            guard digests.covers(prefix), record.peer != sender, statements.count < Self.maximumStatements else {
+                return
+            }
+            let stated = digests.hash(of: prefix)
+            guard stated != Self.itemHash(record) else { return }
+            statements.append(.alive(record))
+            if stated != nil { wanted.append(prefix) }
+        }
+        // What only the sender has, or has as living.
+        for item in digests.items {
+            if let slot = others.slot(withPrefix: item.prefix) {
+                guard !others[slot].state.isLive else { continue }
+                statements += overridingStatements(at: slot)
+                wanted.append(item.prefix)
+            } else if item.prefix != peer.prefix {
+                wanted.append(item.prefix)
+            }
+        }
+        if !wanted.isEmpty {
+            statements.append(.viewRequest(prefixes: Array(wanted.prefix(ItemDigests.maximumCount))))
+        }
+        if !statements.isEmpty { effects.append(.send(statements, to: sender)) }
+    }
+
+    mutating func answer(_ prefixes: [UInt64], from sender: PeerID, into effects: inout [Effect]) {
+        var statements: [MembershipMessage] = []
+        for prefix in prefixes.prefix(Self.maximumStatements) {
+            if prefix == peer.prefix {
+                statements.append(.alive(ownRecord))
+            } else if let slot = others.slot(withPrefix: prefix) {
+                if others[slot].state == .suspect { statements.append(.alive(others[slot].record)) }
+                statements += overridingStatements(at: slot)
+            }
+        }
+        if !statements.isEmpty { effects.append(.send(statements, to: sender)) }
+    }
+
+    private static func itemHash(_ record: PeerRecord) -> UInt32 {
+        UInt32(truncatingIfNeeded: viewHash(record.peer, record.incarnation))
+    }
+
+    private func items(in mask: UInt64) -> [ItemDigests] {
+        var items: [ItemDigests.Item] = []
+        forEachLive { record in
+            let prefix = record.peer.prefix
+            guard mask & (1 << UInt64(DigestTable.bucket(of: prefix))) != 0, items.last?.prefix != prefix else {
+                return
+            }
+            items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(record)))
+        }
+        return ItemDigests.pages(mask: mask, items: items)
+    }
+
+    /// Records of live members, with this peer's, in the order of the identities.
+    private func forEachLive(_ body: (PeerRecord) -> Void) {
+        var ownIsDue = true
+        for slot in others.order where others[slot].state.isLive {
+            if ownIsDue, others.peer(at: slot) > peer {
+                body(ownRecord)
+                ownIsDue = false
+            }
+            body(others[slot].record)
+        }
+        if ownIsDue { body(ownRecord) }
+    }
+}

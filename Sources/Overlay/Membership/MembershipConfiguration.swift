@@ -1,0 +1,84 @@
+internal import Primitives
+
+/// Times and numbers of the membership protocol. Every default says where it comes from.
+package struct MembershipConfiguration: Hashable, Sendable {
+    /// Between two probes by a healthy peer. memberlist's LAN profile has 1 s; half of that, because our quiet probe and its
+    /// answer take 54 payload bytes each, so that 216 bytes/s buy a first failed probe half a second earlier.
+    package var probeInterval: Duration = .milliseconds(500)
+    /// Shortest wait for a direct answer. memberlist's LAN profile: 500 ms fixed; ours grows with the measured round trip.
+    package var minimumProbeTimeout: Duration = .milliseconds(200)
+    /// Shortest further wait for helpers and for the repeated ping: two direct waits, since a helper's answer takes two trips.
+    package var minimumIndirectTimeout: Duration = .milliseconds(400)
+    /// Wait for a peer that has never answered: its session may still have to be made (RFC 6298 starts with 1 s, too).
+    package var initialProbeTimeout: Duration = .seconds(1)
+    /// Helpers asked when a direct ping is not answered (memberlist and Lifeguard: 3).
+    package var helpers = 3
+    /// Share of an indirect probe's time after which a helper says that it has no answer (memberlist: 80 %).
+    package var nackShare = 0.8
+
+    /// The part of the shortest suspicion that covers a peer that does not run for a while: a guess, from pauses of up to
+    /// 2 s on overloaded machines, of which the probe's own waiting covers the rest.
+    package var suspicionBase: Duration = .milliseconds(1500)
+    /// The longest suspicion, in multiples of the shortest (memberlist's `SuspicionMaxTimeoutMult` is 6; 4 bounds the time
+    /// that a death seen by a single peer takes to about 8 s).
+    package var suspicionMaximumFactor = 4
+    /// Peers that ping a suspect at once to confirm or refute, on average: as many as the confirmations that count.
+    package var secondOpinions = 3
+
+    /// Between two rounds of spreading news (memberlist: 200 ms; half of that halves the time news takes at the same bytes).
+    package var gossipInterval: Duration = .milliseconds(100)
+    /// Peers told in a round (memberlist: 3).
+    package var gossipFanOut = 3
+    /// Each piece of news is sent this often, times ⌈log₁₀(N + 1)⌉ (memberlist's `RetransmitMult`: 4).
+    package var retransmitFactor = 4
+
+    /// First wait before a join is repeated; doubles up to `joinRetryMaximum`. Guesses.
+    package var joinRetryMinimum: Duration = .milliseconds(400)
+    package var joinRetryMaximum: Duration = .seconds(15)
+    /// Pages of members sent at once to a newcomer: 8 datagrams, which no socket buffer or home uplink drops.
+    package var pagesPerRequest = 8
+    /// Least time between two comparisons of views that this peer begins.
+    package var viewSyncInterval: Duration = .seconds(1)
+
+    /// Between two attempts to reach one of the dead (Serf's reconnect: 30 s; a ping is cheap, and it heals a partition).
+    package var reconnectInterval: Duration = .seconds(2)
+    /// How long a dead peer is remembered and tried (Serf: 24 h; a swarm of home machines changes faster).
+    package var deadRetention: Duration = .seconds(600)
+    /// How long a goodbye is remembered, so that an old record does not bring the peer back.
+    package var leftRetention: Duration = .seconds(120)
+
+    /// A wake-up later than this means that the process did not run; everybody then gets the lost time back.
+    package var pauseTolerance: Duration = .milliseconds(250)
+
+    package init() {}
+
+    /// The shortest suspicion among `count` live peers: the base and two spreadings of news, one to tell the accused and one
+    /// for its refutation. News multiplies by about four a round, so a spreading takes log₄ N rounds.
+    package func minimumSuspicion(count: Int) -> Duration {
+        suspicionBase + gossipInterval * Logarithm.base2(count)
+    }
+
+    /// How often a piece of news is sent among `count` live peers.
+    package func retransmits(count: Int) -> Int { retransmitFactor * Logarithm.ceilingBase10(count + 1) }
+}
+
+/// The two logarithms that membership needs, from integers only.
+enum Logarithm {
+    /// log₂ of a count, linear between powers of two (at most 0.09 too small); 0 for counts below 2.
+    static func base2(_ count: Int) -> Double {
+        guard count > 1 else { return 0 }
+        let value = Double(count)
+        return Double(value.exponent) + value.significand - 1
+    }
+
+    /// ⌈log₁₀ count⌉, at least 1.
+    static func ceilingBase10(_ count: Int) -> Int {
+        var power = 10
+        var result = 1
+        while power < count {
+            power *= 10
+            result += 1
+        }
+        return result
+    }
+}

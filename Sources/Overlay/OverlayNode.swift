@@ -1,0 +1,209 @@
+package import Primitives
+package import Wire
+
+/// One peer's overlay: membership and gossip under one roof. It only routes; every rule lives in a sub-core.
+package struct OverlayNode: ProtocolCore {
+    package typealias Input = OverlayInput
+    package typealias Effect = OverlayEffect
+
+    /// The configurations of the sub-cores.
+    package struct Configuration: Hashable, Sendable {
+        package var membership = MembershipConfiguration()
+        package var gossip = GossipConfiguration()
+
+        package init() {}
+    }
+
+    private var membership: Membership
+    private var gossip: Gossip
+    private var ownDrops = OverlayCounters()
+    private var outbox = Outbox()
+    private var hasLeft = false
+
+    /// A peer that is alone until it is started. `incarnation` is the wall clock in milliseconds at the start: it orders the
+    /// lives of a peer that forgets everything in between. The seed decides every random choice.
+    package init(
+        configuration: Configuration = Configuration(), contact: Contact, signer: Signer, incarnation: UInt64,
+        seed: UInt64
+    ) {
+        var generator = SeededGenerator(seed: seed)
+        membership = Membership(
+            configuration: configuration.membership, contact: contact, signer: signer, incarnation: incarnation,
+            seed: generator.next())
+        gossip = Gossip(
+            configuration: configuration.gossip, signer: signer, firstVersion: incarnation, seed: generator.next())
+    }
+
+    /// This peer.
+    package var peer: PeerID { membership.peer }
+
+    /// This peer's newest record.
+    package var record: PeerRecord { membership.ownRecord }
+
+    /// Everybody known, with this peer, sorted by identity.
+    package var members: [Member] { membership.members }
+
+    /// What is believed of one other peer, without listing all.
+    package func member(_ peer: PeerID) -> Member? { membership.member(peer) }
+
+    /// Live peers, with this one.
+    package var liveCount: Int { membership.liveCount }
+
+    /// Whether a complete member list has arrived, or there was nobody to ask.
+    package var hasJoined: Bool { membership.hasJoined }
+
+    /// Live members and their entries, sorted, with their digest.
+    package var snapshot: GraphSnapshot { gossip.store.snapshot }
+
+    /// The snapshot's digest alone, which is cheaper.
+    package var snapshotDigest: Digest { gossip.store.snapshotDigest }
+
+    /// The newest entry of a peer under a key, also of a peer that is not live but remembered.
+    package func entry(of peer: PeerID, _ key: EntryKey) -> SignedEntry? { gossip.store.entry(of: peer, key) }
+
+    /// What was dropped, by reason, since the start.
+    package var counters: OverlayCounters { ownDrops + membership.counters + gossip.counters }
+
+    package var nextDeadline: Instant? {
+        guard !hasLeft else { return nil }
+        let deadlines = [membership.nextDeadline, gossip.nextDeadline].compactMap { $0 }
+        return deadlines.min()
+    }
+
+    package mutating func handle(_ input: Input, at now: Instant, into effects: inout [Effect]) {
+        guard !hasLeft else { return }
+        var routed = Routed()
+        switch input {
+        case .start(let known):
+            gossip.handle(.start, at: now, into: &routed.gossip)
+            membership.handle(.start(known: known), at: now, into: &routed.membership)
+        case .discovered(let contact):
+            membership.handle(.discovered(contact), at: now, into: &routed.membership)
+        case .datagram(let payload, let sender): receive(payload, from: sender, at: now, into: &routed)
+        case .timer:
+            membership.handle(.timer, at: now, into: &routed.membership)
+            gossip.handle(.timer, at: now, into: &routed.gossip)
+        case .sessionEstablished: break
+        case .sessionFailed(let peer):
+            membership.handle(.sessionFailed(peer), at: now, into: &routed.membership)
+        case .publish(let key, let value):
+            gossip.handle(.publish(key, value: value), at: now, into: &routed.gossip)
+        case .setAddresses(let addresses):
+            membership.handle(.setAddresses(addresses), at: now, into: &routed.membership)
+        case .leave:
+            membership.handle(.leave, at: now, into: &routed.membership)
+            hasLeft = true
+        case .measure(let peer), .ping(let peer):
+            membership.handle(.ping(peer), at: now, into: &routed.membership)
+        }
+        route(&routed, at: now, into: &effects)
+        flush(into: &effects)
+    }
+
+    private mutating func receive(
+        _ payload: [UInt8], from sender: PeerID, at now: Instant, into routed: inout Routed
+    ) {
+        let messages: [OverlayMessage]
+        do { messages = try OverlayMessage.decode(payload) } catch { return ownDrops.count(.malformed) }
+        for message in messages {
+            switch message {
+            case .membership(let message):
+                membership.handle(.receive(message, from: sender), at: now, into: &routed.membership)
+                // A newcomer's entries may follow its record in the same datagram.
+                routeMembership(&routed, at: now)
+            case .gossip(let message):
+                gossip.handle(.receive(message, from: sender), at: now, into: &routed.gossip)
+            }
+        }
+    }
+
+    // MARK: Routing
+
+    /// Effects of the sub-cores on their way, and what goes to the shell.
+    private struct Routed {
+        var membership: [Membership.Effect] = []
+        var gossip: [Gossip.Effect] = []
+        var effects: [OverlayEffect] = []
+        var graphChanged = false
+    }
+
+    private mutating func route(_ routed: inout Routed, at now: Instant, into effects: inout [Effect]) {
+        routeMembership(&routed, at: now)
+        routeGossip(&routed)
+        effects += routed.effects
+        if routed.graphChanged { effects.append(.event(.graphChanged)) }
+    }
+
+    private mutating func routeMembership(_ routed: inout Routed, at now: Instant) {
+        let pending = routed.membership
+        routed.membership.removeAll(keepingCapacity: true)
+        for effect in pending {
+            switch effect {
+            case .send(let messages, let peer):
+                outbox.add(messages.map(\.datagramBytes), to: peer)
+                if messages.contains(where: \.isPingOrAck) { outbox.add([gossip.rootMessage.datagramBytes], to: peer) }
+            case .learn(let contact): routed.effects.append(.learn(contact))
+            case .forget(let peer):
+                gossip.handle(.memberForgotten(peer), at: now, into: &routed.gossip)
+                routed.effects.append(.forget(peer))
+            case .roundTrip: break
+            case .event(let event):
+                switch event {
+                case .memberUp(let peer):
+                    gossip.handle(.memberUp(peer), at: now, into: &routed.gossip)
+                    routed.graphChanged = true
+                case .memberDown(let peer), .memberLeft(let peer):
+                    gossip.handle(.memberDown(peer), at: now, into: &routed.gossip)
+                    routed.graphChanged = true
+                default: break
+                }
+                routed.effects.append(.event(event))
+            }
+        }
+    }
+
+    private mutating func routeGossip(_ routed: inout Routed) {
+        for effect in routed.gossip {
+            switch effect {
+            case .send(let messages, let peer): outbox.add(messages.map(\.datagramBytes), to: peer)
+            case .push(let peer, let datagrams): outbox.push(to: peer, datagrams: datagrams)
+            case .event(let event):
+                if case .entryUpdated = event { routed.graphChanged = true }
+                routed.effects.append(.event(event))
+            }
+        }
+        routed.gossip.removeAll(keepingCapacity: true)
+    }
+
+    /// Turns the outbox into datagrams, with news and entries in the room that is left.
+    private mutating func flush(into effects: inout [Effect]) {
+        for parcel in outbox.takeAll() {
+            var packer = DatagramPacker()
+            for message in parcel.messages { packer.append(message) }
+            if !hasLeft {
+                membership.fill(&packer)
+                gossip.fill(&packer)
+            }
+            for payload in packer.finish() {
+                effects.append(.send(payload, to: parcel.peer))
+                // A goodbye has no second chance, and one datagram may be lost.
+                if hasLeft { effects.append(.send(payload, to: parcel.peer)) }
+            }
+            for _ in 1..<max(parcel.datagrams, 1) where gossip.hasPending {
+                var packer = DatagramPacker()
+                gossip.fill(&packer)
+                for payload in packer.finish() { effects.append(.send(payload, to: parcel.peer)) }
+            }
+        }
+    }
+}
+
+extension MembershipMessage {
+    /// Whether the message is part of the regular heartbeat, on which the gossip root rides.
+    fileprivate var isPingOrAck: Bool {
+        switch self {
+        case .ping, .ack: true
+        default: false
+        }
+    }
+}
