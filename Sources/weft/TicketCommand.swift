@@ -12,12 +12,6 @@ struct TicketCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        try show(addresses: try await ownAddresses(state.directory))
-    }
-
-    /// Apart from `run`, because move-only values that are alive in an async function crash Swift 6.3's task allocator
-    /// ("freed pointer was not the last allocation").
-    private func show(addresses: [NetworkAddress]) throws {
         let directory = state.directory
         try printTicket(directory, addresses: try await ownAddresses(directory))
     }
