@@ -1,0 +1,137 @@
+/// A problem as flat arrays of seconds and bytes for one micro-batch, which is what the cost models read.
+package struct CostTables: Sendable {
+    package let peers: Int
+    package let layers: Int
+    /// Micro-batches of one iteration over all replicas.
+    package let microBatches: Int
+    /// Seconds for a FLOP, by peer.
+    package let secondsPerFlop: [Double]
+    package let memoryBytes: [Double]
+    /// One-way latency in seconds, row-major.
+    package let latency: [Double]
+    /// Seconds for a byte over a link by itself, row-major.
+    package let secondsPerByte: [Double]
+    /// Seconds for a byte into and out of the access link, zero where it is not known to be a limit.
+    package let uplinkSecondsPerByte: [Double]
+    package let downlinkSecondsPerByte: [Double]
+    /// Whether any access link is known.
+    package let sharesAccess: Bool
+    /// Sums over the layers before index l, so that a range is a difference: FLOPs of a micro-batch.
+    package let forwardPrefix: [Double]
+    package let backwardPrefix: [Double]
+    package let parameterPrefix: [Double]
+    /// Bytes kept by a micro-batch between forward and backward.
+    package let storedPrefix: [Double]
+    /// Bytes that a micro-batch sends over the boundary before layer l, forwards and backwards.
+    package let forwardBytes: [Double]
+    package let backwardBytes: [Double]
+    package let gradientBytesPerParameter: Double
+    package let stateBytesPerParameter: Double
+    package let tiedParameters: Double
+    package let taskOverheadSeconds: Double
+    package let exactReduction: Bool
+    /// Whether all peers are equal in speed and memory.
+    package let isHomogeneous: Bool
+
+    /// FLOPs that AdamW costs a parameter, as time on the peer: about 15 operations, but bound by memory traffic of 28
+    /// bytes; 40 is a guess that fits a CPU core at 100 GFLOP/s and 2.5 G parameters/s.
+    package static let optimizerFlopsPerParameter = 40.0
+
+    package init(_ problem: PlanningProblem) {
+        let graph = problem.graph
+        peers = graph.count
+        layers = problem.model.layers.count
+        microBatches = problem.batch.microBatches
+        secondsPerFlop = graph.nodes.map { 1 / $0.flopsPerSecond }
+        memoryBytes = graph.nodes.map(\.memoryBytes)
+        latency = graph.latencies.map { $0.isKnown ? $0.value : 0 }
+        secondsPerByte = graph.rates.map { $0.isKnown && $0.value > 0 ? 1 / $0.value : 0 }
+        uplinkSecondsPerByte = graph.nodes.map { node in node.uplinkBytesPerSecond.map { 1 / $0 } ?? 0 }
+        downlinkSecondsPerByte = graph.nodes.map { node in node.downlinkBytesPerSecond.map { 1 / $0 } ?? 0 }
+        sharesAccess = graph.nodes.contains { $0.uplinkBytesPerSecond != nil || $0.downlinkBytesPerSecond != nil }
+        // A batch that does not divide evenly has one smaller micro-batch; all are priced alike.
+        let sequences = Double(min(problem.batch.microBatchSequences, problem.batch.sequences))
+        func prefix(_ value: (ModelProfile.Layer) -> Double) -> [Double] {
+            var sums = [0.0]
+            for layer in problem.model.layers { sums.append(sums[sums.count - 1] + value(layer)) }
+            return sums
+        }
+        forwardPrefix = prefix { $0.forwardFlops * sequences }
+        backwardPrefix = prefix { $0.backwardFlops * sequences }
+        parameterPrefix = prefix(\.parameters)
+        storedPrefix = prefix { $0.storedBytes * sequences }
+        forwardBytes = [0] + problem.model.layers.map { $0.activationBytes * sequences }
+        backwardBytes = [0] + problem.model.layers.map { $0.activationGradientBytes * sequences }
+        gradientBytesPerParameter = problem.model.gradientBytesPerParameter
+        stateBytesPerParameter = problem.model.stateBytesPerParameter
+        tiedParameters = problem.model.tiedParameters
+        taskOverheadSeconds = problem.taskOverheadSeconds
+        exactReduction = problem.exactReduction
+        isHomogeneous = graph.nodes.allSatisfy {
+            $0.flopsPerSecond == graph.nodes[0].flopsPerSecond && $0.memoryBytes == graph.nodes[0].memoryBytes
+        }
+    }
+
+    /// Seconds of a micro-batch's forward pass through the layers on a peer.
+    package func forwardSeconds(_ layers: Range<Int>, on peer: Int) -> Double {
+        (forwardPrefix[layers.upperBound] - forwardPrefix[layers.lowerBound]) * secondsPerFlop[peer]
+            + taskOverheadSeconds
+    }
+
+    /// Seconds of a micro-batch's backward pass through the layers on a peer.
+    package func backwardSeconds(_ layers: Range<Int>, on peer: Int) -> Double {
+        (backwardPrefix[layers.upperBound] - backwardPrefix[layers.lowerBound]) * secondsPerFlop[peer]
+            + taskOverheadSeconds
+    }
+
+    /// Parameters in a range of layers; a stage that holds the whole model holds a tied embedding once.
+    package func parameters(_ range: Range<Int>) -> Double {
+        let sum = parameterPrefix[range.upperBound] - parameterPrefix[range.lowerBound]
+        return range.count == layers ? sum - tiedParameters : sum
+    }
+
+    /// Gradient bytes of a range of layers.
+    package func gradientBytes(_ range: Range<Int>) -> Double { parameters(range) * gradientBytesPerParameter }
+
+    /// Seconds of the optimiser step.
+    package func optimizerSeconds(_ range: Range<Int>, on peer: Int) -> Double {
+        parameters(range) * Self.optimizerFlopsPerParameter * secondsPerFlop[peer]
+    }
+
+    /// Bytes that a stage needs to hold its state and `depth` micro-batches.
+    package func stageBytes(_ range: Range<Int>, depth: Int) -> Double {
+        parameters(range) * stateBytesPerParameter
+            + Double(depth) * (storedPrefix[range.upperBound] - storedPrefix[range.lowerBound])
+    }
+
+    /// Micro-batches that a stage has room for; zero or less if it does not even hold its state.
+    package func depthThatFits(_ range: Range<Int>, on peer: Int) -> Int {
+        let room = memoryBytes[peer] - parameters(range) * stateBytesPerParameter
+        let stored = storedPrefix[range.upperBound] - storedPrefix[range.lowerBound]
+        guard room > 0 else { return 0 }
+        guard stored > 0 else { return microBatches }
+        return room / stored >= Double(microBatches) ? microBatches : Int(room / stored)
+    }
+
+    /// Sums that a pipeline must send for each gradient element: one, or with a fixed reduction tree the number of
+    /// canonical subtrees that make up its contiguous range of micro-batches.
+    package func partialSums(_ range: Range<Int>) -> Int {
+        guard exactReduction else { return 1 }
+        return ReductionTree.canonicalParts(of: range, in: 0..<microBatches)
+    }
+}
+
+/// The fixed binary tree over micro-batch indices that gradients are added along: every node splits at the largest
+/// power of two below its size, as RFC 6962's Merkle trees do.
+package enum ReductionTree {
+    /// The fewest whole subtrees that make up `range`.
+    package static func canonicalParts(of range: Range<Int>, in tree: Range<Int>) -> Int {
+        guard range.overlaps(tree) else { return 0 }
+        if range.lowerBound <= tree.lowerBound, range.upperBound >= tree.upperBound { return 1 }
+        var half = 1
+        while half * 2 < tree.count { half *= 2 }
+        let middle = tree.lowerBound + half
+        return canonicalParts(of: range, in: tree.lowerBound..<middle)
+            + canonicalParts(of: range, in: middle..<tree.upperBound)
+    }
+}

@@ -1,0 +1,104 @@
+/// Everything that a plan is made from: peers and links, the model, the batch, and what the asker has fixed.
+package struct PlanningProblem: Sendable {
+    /// How much is trained between two optimiser steps.
+    package struct Batch: Hashable, Sendable {
+        /// Sequences of one iteration over all replicas.
+        package var sequences: Int
+        /// Sequences that go through a stage together.
+        package var microBatchSequences: Int
+
+        package init(sequences: Int, microBatchSequences: Int) {
+            self.sequences = sequences
+            self.microBatchSequences = microBatchSequences
+        }
+
+        /// Micro-batches of one iteration over all replicas; the last one may be smaller.
+        package var microBatches: Int {
+            (sequences + microBatchSequences - 1) / max(1, microBatchSequences)
+        }
+    }
+
+    /// What of the plan's shape is given; `nil` leaves it to the planner.
+    package struct Shape: Hashable, Sendable {
+        /// Stages of every pipeline.
+        package var stages: Int?
+        /// Pipelines.
+        package var replicas: Int?
+
+        package init(stages: Int? = nil, replicas: Int? = nil) {
+            self.stages = stages
+            self.replicas = replicas
+        }
+    }
+
+    /// The two constants of DT-FM's objective (Yuan et al. 2022).
+    package struct DTFMConstants: Hashable, Sendable {
+        /// c_dp: gradient bytes of one task.
+        package var gradientBytes: Double
+        /// c_pp: activation bytes that cross one boundary.
+        package var activationBytes: Double
+
+        package init(gradientBytes: Double, activationBytes: Double) {
+            self.gradientBytes = gradientBytes
+            self.activationBytes = activationBytes
+        }
+    }
+
+    package var name: String
+    package var graph: LinkGraph
+    package var model: ModelProfile
+    package var batch: Batch
+    package var shape: Shape
+    package var dtfm: DTFMConstants?
+    /// The schedule of every pipeline; `nil` leaves the choice to the planner.
+    package var schedule: Schedule?
+    /// Whether replicas exchange the canonical subtree sums of a fixed reduction tree, as the training engine does so
+    /// that the bits do not depend on the split, rather than one sum each.
+    package var exactReduction: Bool
+    /// Time that every forward or backward of a micro-batch costs beyond its FLOPs (dispatch, encoding, decoding).
+    package var taskOverheadSeconds: Double
+
+    package init(
+        name: String, graph: LinkGraph, model: ModelProfile, batch: Batch, shape: Shape = Shape(),
+        dtfm: DTFMConstants? = nil, schedule: Schedule? = nil, exactReduction: Bool = false,
+        taskOverheadSeconds: Double = 0
+    ) {
+        self.name = name
+        self.graph = graph
+        self.model = model
+        self.batch = batch
+        self.shape = shape
+        self.dtfm = dtfm
+        self.schedule = schedule
+        self.exactReduction = exactReduction
+        self.taskOverheadSeconds = taskOverheadSeconds
+    }
+}
+
+/// In which order a stage works on its micro-batches.
+package enum Schedule: UInt8, CaseIterable, Sendable {
+    /// All forward passes, then all backward passes (Huang et al. 2019): hides latency, keeps every micro-batch in
+    /// memory.
+    case gpipe = 0
+    /// One forward, one backward after a warm-up of as many forwards as stages follow, plus one (PipeDream-flush,
+    /// Narayanan et al. 2021).
+    case oneForwardOneBackward = 1
+    /// As `oneForwardOneBackward` with a warm-up as long as memory allows and latency asks for: the depth of every
+    /// stage is part of the plan.
+    case deepOneForwardOneBackward = 2
+
+    /// For people and JSON.
+    package var name: String {
+        switch self {
+        case .gpipe: "gpipe"
+        case .oneForwardOneBackward: "1f1b"
+        case .deepOneForwardOneBackward: "deep-1f1b"
+        }
+    }
+
+    /// The schedule of this name, or `nil`.
+    package init?(name: String) {
+        guard let schedule = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = schedule
+    }
+}

@@ -1,0 +1,32 @@
+/// A plan in the planner's own terms: peers and layers by index.
+package struct Layout: Hashable, Sendable {
+    /// One stage of one pipeline.
+    package struct Stage: Hashable, Sendable {
+        /// Index of the peer in the graph.
+        package var peer: Int
+        package var layers: Range<Int>
+        /// Micro-batches that the stage may hold between their forward and their backward pass.
+        package var depth: Int
+
+        package init(peer: Int, layers: Range<Int>, depth: Int) {
+            self.peer = peer
+            self.layers = layers
+            self.depth = depth
+        }
+    }
+
+    /// Pipelines, each an ordered list of stages that covers the layers once.
+    package var pipelines: [[Stage]]
+    /// Micro-batches of each pipeline in one iteration.
+    package var microBatches: [Int]
+    package var schedule: Schedule
+
+    package init(pipelines: [[Stage]], microBatches: [Int], schedule: Schedule) {
+        self.pipelines = pipelines
+        self.microBatches = microBatches
+        self.schedule = schedule
+    }
+
+    /// The peers that hold a stage, in pipeline order.
+    package var peers: [Int] { pipelines.flatMap { $0.map(\.peer) } }
+}

@@ -1,0 +1,150 @@
+internal import Primitives
+
+/// Which peers form which pipelines in which order, and who is spare: what the annealing changes.
+struct Arrangement: Hashable {
+    var pipelines: [[Int]]
+    var spares: [Int]
+
+    /// What moves may do to the shape.
+    struct Freedom {
+        /// Stages of every pipeline, if given.
+        var stages: Int?
+        /// Pipelines, if given.
+        var replicas: Int?
+        /// No pipeline may be longer than the model has layers.
+        var layers: Int
+        /// No more pipelines than micro-batches.
+        var microBatches: Int
+    }
+
+    /// Changes the arrangement a little; returns the pipelines that changed (by index), or `nil` if the number or order of
+    /// pipelines changed, or an empty list if the move was not possible.
+    mutating func disturb(_ generator: inout SeededGenerator, freedom: Freedom) -> [Int]? {
+        let kind = generator.index(below: 16)
+        switch kind {
+        case 0..<7: return swapPeers(&generator)
+        case 7..<9: return reverse(&generator)
+        case 9: return swapColumns(&generator)
+        case 10: return exchangeTails(&generator)
+        case 11..<14: return movePeer(&generator, freedom: freedom)
+        default: return changePipelines(&generator, freedom: freedom)
+        }
+    }
+
+    private func position(_ generator: inout SeededGenerator) -> (pipeline: Int, stage: Int) {
+        let pipeline = generator.index(below: pipelines.count)
+        return (pipeline, generator.index(below: pipelines[pipeline].count))
+    }
+
+    private mutating func swapPeers(_ generator: inout SeededGenerator) -> [Int] {
+        let first = position(&generator)
+        let used = pipelines.reduce(0) { $0 + $1.count }
+        if !spares.isEmpty, generator.index(below: used + spares.count) < spares.count {
+            let spare = generator.index(below: spares.count)
+            swap(&pipelines[first.pipeline][first.stage], &spares[spare])
+            return [first.pipeline]
+        }
+        let second = position(&generator)
+        guard first != second else { return [] }
+        let peer = pipelines[first.pipeline][first.stage]
+        pipelines[first.pipeline][first.stage] = pipelines[second.pipeline][second.stage]
+        pipelines[second.pipeline][second.stage] = peer
+        return first.pipeline == second.pipeline ? [first.pipeline] : [first.pipeline, second.pipeline]
+    }
+
+    private mutating func reverse(_ generator: inout SeededGenerator) -> [Int] {
+        let first = position(&generator)
+        let other = generator.index(below: pipelines[first.pipeline].count)
+        guard other != first.stage else { return [] }
+        pipelines[first.pipeline][min(first.stage, other)...max(first.stage, other)].reverse()
+        return [first.pipeline]
+    }
+
+    private mutating func swapColumns(_ generator: inout SeededGenerator) -> [Int] {
+        let shortest = pipelines.map(\.count).min() ?? 0
+        guard shortest > 1 else { return [] }
+        let left = generator.index(below: shortest)
+        let right = generator.index(below: shortest)
+        guard left != right else { return [] }
+        for index in pipelines.indices { pipelines[index].swapAt(left, right) }
+        return Array(pipelines.indices)
+    }
+
+    private mutating func exchangeTails(_ generator: inout SeededGenerator) -> [Int] {
+        let first = generator.index(below: pipelines.count)
+        let second = generator.index(below: pipelines.count)
+        let shortest = min(pipelines[first].count, pipelines[second].count)
+        guard first != second, shortest > 1 else { return [] }
+        let cut = 1 + generator.index(below: shortest - 1)
+        for stage in cut..<shortest {
+            let peer = pipelines[first][stage]
+            pipelines[first][stage] = pipelines[second][stage]
+            pipelines[second][stage] = peer
+        }
+        return [first, second]
+    }
+
+    /// Takes a peer out of a pipeline or the spares and puts it into another pipeline or the spares.
+    private mutating func movePeer(_ generator: inout SeededGenerator, freedom: Freedom) -> [Int]? {
+        guard freedom.stages == nil else { return [] }
+        let target = generator.index(below: pipelines.count + 1)
+        var changed: [Int] = []
+        let peer: Int
+        let source: Int
+        if !spares.isEmpty, generator.index(below: 2) == 0 {
+            peer = spares.remove(at: generator.index(below: spares.count))
+            source = -1
+        } else {
+            let from = position(&generator)
+            guard pipelines[from.pipeline].count > 1, target != from.pipeline else { return [] }
+            peer = pipelines[from.pipeline].remove(at: from.stage)
+            source = from.pipeline
+            changed.append(source)
+        }
+        if target == pipelines.count {
+            spares.append(peer)
+            return changed
+        }
+        guard pipelines[target].count < freedom.layers else {
+            spares.append(peer)
+            return changed
+        }
+        pipelines[target].insert(peer, at: generator.index(below: pipelines[target].count + 1))
+        changed.append(target)
+        return changed
+    }
+
+    /// Splits, joins, dissolves or founds a pipeline.
+    private mutating func changePipelines(_ generator: inout SeededGenerator, freedom: Freedom) -> [Int]? {
+        guard freedom.replicas == nil else { return [] }
+        switch generator.index(below: 3) {
+        case 0 where freedom.stages == nil && pipelines.count < freedom.microBatches:
+            let index = generator.index(below: pipelines.count)
+            guard pipelines[index].count > 1 else { return [] }
+            let cut = 1 + generator.index(below: pipelines[index].count - 1)
+            pipelines.append(Array(pipelines[index][cut...]))
+            pipelines[index].removeSubrange(cut...)
+            return nil
+        case 1 where freedom.stages == nil && pipelines.count > 1:
+            let first = generator.index(below: pipelines.count)
+            let second = generator.index(below: pipelines.count)
+            guard first != second, pipelines[first].count + pipelines[second].count <= freedom.layers else {
+                return []
+            }
+            pipelines[first] += pipelines[second]
+            pipelines.remove(at: second)
+            return nil
+        default:
+            let length = freedom.stages ?? (1 + generator.index(below: freedom.layers))
+            if spares.count >= length, pipelines.count < freedom.microBatches, generator.index(below: 2) == 0 {
+                generator.shuffle(&spares)
+                pipelines.append(Array(spares.suffix(length)))
+                spares.removeLast(length)
+                return nil
+            }
+            guard pipelines.count > 1 else { return [] }
+            spares += pipelines.remove(at: generator.index(below: pipelines.count))
+            return nil
+        }
+    }
+}

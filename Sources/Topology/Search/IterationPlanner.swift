@@ -1,0 +1,66 @@
+/// Plans for the shortest iteration: search under the closed form, refinement and judgement under the simulator.
+struct IterationPlanner {
+    private let problem: PlanningProblem
+    private let tables: CostTables
+    private var search: IterationSearch
+    private let budget: Int
+
+    init(
+        _ problem: PlanningProblem, options: PlannerOptions, warmStart: Arrangement? = nil
+    ) throws(PlanningError) {
+        self.problem = problem
+        tables = CostTables(problem)
+        try MemoryCheck(problem: problem, tables: tables).validate()
+        search = IterationSearch(problem, tables: tables, seed: options.seed, warmStart: warmStart)
+        budget = options.budget ?? max(20_000, min(tables.peers, 64) * 2_500)
+    }
+
+    var evaluations: Int { search.steps }
+
+    var isFinished: Bool { search.steps >= budget }
+
+    mutating func advance(_ count: Int) {
+        guard !isFinished else { return }
+        search.advance(min(count, budget - search.steps))
+    }
+
+    /// The best plan so far under the simulator.
+    func result() throws(PlanningError) -> (layout: Layout, trace: IterationTrace, bound: Double) {
+        guard search.hasFound else {
+            throw PlanningError(
+                .tooLittleMemory,
+                "no arrangement found that fits the peers' memory: use more stages, fewer micro-batches in flight or "
+                    + "smaller micro-batches")
+        }
+        var best: Layout?
+        var seconds = Double.infinity
+        let isSmall = tables.peers <= 8 && tables.microBatches <= 64
+        var measurements = isSmall ? min(6_000, budget / 4) : max(40, 60_000 / max(1, tables.microBatches * 8))
+        for candidate in search.elite {
+            let used = Set(candidate.layout.peers)
+            let refinement = Refinement(
+                tables: tables, spares: (0..<tables.peers).filter { !used.contains($0) }, swapsPeers: isSmall)
+            var start = candidate.layout
+            if !isSmall {
+                // The simulator is too dear to lead a search over many stages: the closed form leads, it judges.
+                let closedForm = ClosedForm(tables: tables)
+                start = refinement.run(start, limit: 300, measure: closedForm.seconds).layout
+            }
+            let share = isSmall ? max(1, measurements / 2) : 1
+            let refined = refinement.run(start, limit: share) {
+                IterationSimulator.run($0, tables: tables).seconds
+            }
+            measurements -= refined.used
+            if refined.seconds < seconds {
+                seconds = refined.seconds
+                best = refined.layout
+            }
+            if measurements <= 0 { break }
+        }
+        let layout = best ?? search.elite[0].layout
+        return (
+            layout, IterationSimulator.run(layout, tables: tables),
+            IterationLowerBound(problem: problem, tables: tables).seconds
+        )
+    }
+}

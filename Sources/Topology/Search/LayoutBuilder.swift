@@ -1,0 +1,117 @@
+/// Turns an arrangement of peers into a full layout: cuts the layers, chooses depths, shares the micro-batches.
+struct LayoutBuilder {
+    /// One pipeline ready to be priced.
+    struct Pipeline {
+        var peers: [Int]
+        var stages: [Layout.Stage]
+        /// Seconds of one micro-batch through the pipeline and back.
+        var fill: Double
+        /// Seconds between micro-batches, with the limits of depth.
+        var cycle: Double
+    }
+
+    let tables: CostTables
+    let closedForm: ClosedForm
+    let schedule: Schedule
+    /// For equal peers the cut depends only on the number of stages (and the share of micro-batches under GPipe).
+    private var evenCuts: [Int: [Range<Int>]?] = [:]
+
+    init(tables: CostTables, schedule: Schedule) {
+        self.tables = tables
+        self.schedule = schedule
+        closedForm = ClosedForm(tables: tables)
+    }
+
+    /// A pipeline of these peers in this order; `nil` if the model does not fit them.
+    ///
+    /// - Parameter share: micro-batches that the pipeline will have, about.
+    mutating func pipeline(_ peers: [Int], share: Int) -> Pipeline? {
+        guard let cuts = cuts(for: peers, share: share) else { return nil }
+        return pipeline(peers, cuts: cuts, share: share)
+    }
+
+    /// A pipeline with given cuts; `nil` if they do not fit.
+    func pipeline(_ peers: [Int], cuts: [Range<Int>], share: Int) -> Pipeline? {
+        var stages = zip(peers, cuts).map { Layout.Stage(peer: $0, layers: $1, depth: 1) }
+        let cost = closedForm.cost(of: stages)
+        var loop = cost.fill
+        var cycle = cost.cycle
+        for index in stages.indices {
+            let stage = stages[index]
+            let room = tables.depthThatFits(stage.layers, on: stage.peer)
+            guard room > 0 else { return nil }
+            switch schedule {
+            case .gpipe:
+                guard room >= share else { return nil }
+                stages[index].depth = share
+            case .oneForwardOneBackward:
+                let depth = min(stages.count - index, share)
+                guard room >= depth else { return nil }
+                stages[index].depth = depth
+            case .deepOneForwardOneBackward:
+                let isLast = index + 1 == stages.count
+                let wanted = isLast ? 1 : Int((min(1e6, loop / cost.cycle)).rounded(.up)) + 1
+                let before = index > 0 ? stages[index - 1].depth : share
+                stages[index].depth = max(1, min(min(wanted, room), before))
+            }
+            cycle = max(cycle, schedule == .gpipe ? 0 : loop / Double(stages[index].depth))
+            guard index + 1 < stages.count else { break }
+            let hop = closedForm.hop(from: stage, to: stages[index + 1])
+            loop -= tables.forwardSeconds(stage.layers, on: stage.peer)
+            loop -= tables.backwardSeconds(stage.layers, on: stage.peer) + hop.forward + hop.backward
+        }
+        if schedule == .gpipe { cycle = cost.forwardCycle + cost.backwardCycle }
+        return Pipeline(peers: peers, stages: stages, fill: cost.fill, cycle: cycle)
+    }
+
+    private mutating func cuts(for peers: [Int], share: Int) -> [Range<Int>]? {
+        let stages = peers.count
+        let key = stages * (tables.microBatches + 1) + share
+        if tables.isHomogeneous, let known = evenCuts[key] { return known }
+        let wanted: (Int) -> Int
+        switch schedule {
+        case .gpipe: wanted = { _ in share }
+        case .oneForwardOneBackward: wanted = { min(stages - $0, share) }
+        case .deepOneForwardOneBackward: wanted = { min(stages - $0, share) }
+        }
+        var cuts = LayerSplit.balanced(peers, tables: tables, depth: wanted)
+        if cuts == nil, schedule == .deepOneForwardOneBackward {
+            cuts = LayerSplit.balanced(peers, tables: tables) { _ in 1 }
+        }
+        if tables.isHomogeneous { evenCuts[key] = .some(cuts) }
+        return cuts
+    }
+
+    /// A layout of the pipelines with their micro-batches shared by speed.
+    func layout(_ pipelines: [Pipeline]) -> Layout {
+        let shares = shares(of: pipelines)
+        return Layout(pipelines: pipelines.map(\.stages), microBatches: shares, schedule: schedule)
+    }
+
+    private func shares(of pipelines: [Pipeline]) -> [Int] {
+        let even = MicroBatchSplit.even(tables.microBatches, over: pipelines.count)
+        // GPipe's depth is its share: it stays even.
+        if schedule == .gpipe { return even }
+        let first = pipelines[0]
+        if pipelines.allSatisfy({ $0.fill == first.fill && $0.cycle == first.cycle }) { return even }
+        return MicroBatchSplit.balanced(
+            tables.microBatches, fills: pipelines.map(\.fill), cycles: pipelines.map(\.cycle))
+    }
+
+    /// The layout's time, and if replicas must exchange canonical partial sums, that of an even share as well: the better
+    /// of the two.
+    func price(_ pipelines: [Pipeline]) -> (layout: Layout, seconds: Double) {
+        var layout = layout(pipelines)
+        var seconds = closedForm.seconds(layout)
+        if tables.exactReduction, schedule != .gpipe {
+            var even = layout
+            even.microBatches = MicroBatchSplit.even(tables.microBatches, over: pipelines.count)
+            let evenSeconds = even.microBatches == layout.microBatches ? seconds : closedForm.seconds(even)
+            if evenSeconds <= seconds {
+                layout = even
+                seconds = evenSeconds
+            }
+        }
+        return (layout, seconds)
+    }
+}

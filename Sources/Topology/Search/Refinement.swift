@@ -1,0 +1,126 @@
+/// Small changes to a finished layout that the annealing does not make: a layer over a boundary, a micro-batch from one
+/// pipeline to another, two peers for each other, each judged by whatever measure is given.
+struct Refinement {
+    let tables: CostTables
+    let spares: [Int]
+    /// Whether peers may be swapped too (few peers only: there are many pairs).
+    let swapsPeers: Bool
+
+    /// Improves until no change helps or `limit` measurements are used; returns the layout, its value and the
+    /// measurements used.
+    func run(
+        _ start: Layout, limit: Int, measure: (Layout) -> Double
+    ) -> (layout: Layout, seconds: Double, used: Int) {
+        var best = start
+        var value = measure(start)
+        var used = 1
+        var improved = true
+        while improved, used < limit {
+            improved = false
+            for candidate in neighbours(of: best) {
+                guard used < limit else { break }
+                used += 1
+                let seconds = measure(candidate)
+                if seconds < value * (1 - 1e-12) {
+                    best = candidate
+                    value = seconds
+                    improved = true
+                    break
+                }
+            }
+        }
+        return (best, value, used)
+    }
+
+    private func neighbours(of layout: Layout) -> [Layout] {
+        var result = cutMoves(layout) + depthMoves(layout) + shareMoves(layout)
+        if swapsPeers { result += swaps(layout) }
+        return result.filter(fits)
+    }
+
+    private func fits(_ layout: Layout) -> Bool {
+        for (rank, pipeline) in layout.pipelines.enumerated() {
+            for stage in pipeline {
+                let depth = min(stage.depth, layout.microBatches[rank])
+                guard tables.stageBytes(stage.layers, depth: depth) <= tables.memoryBytes[stage.peer] else {
+                    return false
+                }
+            }
+        }
+        return true
+    }
+
+    private func cutMoves(_ layout: Layout) -> [Layout] {
+        var result: [Layout] = []
+        for (rank, pipeline) in layout.pipelines.enumerated() where pipeline.count > 1 {
+            for boundary in 1..<pipeline.count {
+                for shift in [-1, 1] {
+                    let cut = pipeline[boundary].layers.lowerBound + shift
+                    guard cut > pipeline[boundary - 1].layers.lowerBound, cut < pipeline[boundary].layers.upperBound
+                    else { continue }
+                    var next = layout
+                    next.pipelines[rank][boundary - 1].layers =
+                        pipeline[boundary - 1].layers.lowerBound..<cut
+                    next.pipelines[rank][boundary].layers = cut..<pipeline[boundary].layers.upperBound
+                    result.append(next)
+                }
+            }
+        }
+        return result
+    }
+
+    /// One micro-batch more in flight, where the schedule leaves the depth to the plan.
+    private func depthMoves(_ layout: Layout) -> [Layout] {
+        guard layout.schedule == .deepOneForwardOneBackward else { return [] }
+        var result: [Layout] = []
+        for (rank, pipeline) in layout.pipelines.enumerated() where pipeline.count > 1 {
+            var next = layout
+            for stage in 0..<(pipeline.count - 1) {
+                let room = tables.depthThatFits(pipeline[stage].layers, on: pipeline[stage].peer)
+                let before = stage > 0 ? next.pipelines[rank][stage - 1].depth : layout.microBatches[rank]
+                next.pipelines[rank][stage].depth = max(1, min(pipeline[stage].depth + 1, min(room, before)))
+            }
+            if next != layout { result.append(next) }
+        }
+        return result
+    }
+
+    private func shareMoves(_ layout: Layout) -> [Layout] {
+        var result: [Layout] = []
+        for from in layout.pipelines.indices where layout.microBatches[from] > 1 {
+            for to in layout.pipelines.indices where to != from {
+                var next = layout
+                next.microBatches[from] -= 1
+                next.microBatches[to] += 1
+                if layout.schedule == .gpipe {
+                    for rank in [from, to] {
+                        for stage in next.pipelines[rank].indices {
+                            next.pipelines[rank][stage].depth = next.microBatches[rank]
+                        }
+                    }
+                }
+                result.append(next)
+            }
+        }
+        return result
+    }
+
+    private func swaps(_ layout: Layout) -> [Layout] {
+        var result: [Layout] = []
+        let places = layout.pipelines.enumerated().flatMap { rank, pipeline in pipeline.indices.map { (rank, $0) } }
+        for (index, first) in places.enumerated() {
+            for second in places[(index + 1)...] {
+                var next = layout
+                next.pipelines[first.0][first.1].peer = layout.pipelines[second.0][second.1].peer
+                next.pipelines[second.0][second.1].peer = layout.pipelines[first.0][first.1].peer
+                result.append(next)
+            }
+            for spare in spares where !layout.peers.contains(spare) {
+                var next = layout
+                next.pipelines[first.0][first.1].peer = spare
+                result.append(next)
+            }
+        }
+        return result
+    }
+}
