@@ -74,6 +74,14 @@ package struct PlanView: Codable, Hashable, Sendable {
     package var pipelines: [[Assignment]]
     /// Peers that are not worth their hop.
     package var spares: [String]
+    /// The planning problem's or model's name.
+    package var name: String?
+    /// "gpipe", "1f1b" or "deep-1f1b".
+    package var schedule: String?
+    /// The simulated time of an iteration, whatever was minimised.
+    package var iterationSeconds: Double?
+    /// Whether the plan is proven to be the best under its objective.
+    package var isOptimal: Bool?
     /// The plan as a drawing in characters.
     package var diagram: String?
     /// Why it is this plan, in lines for people.

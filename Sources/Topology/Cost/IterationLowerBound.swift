@@ -17,7 +17,8 @@ struct IterationLowerBound {
         let fastest = speeds.max() ?? 1
         let count = Double(tables.microBatches)
         let stages = max(problem.shape.stages ?? 1, fewestStages)
-        let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...max(1, min(tables.microBatches, tables.peers / stages))
+        let replicas =
+            problem.shape.replicas.map { $0...$0 } ?? 1...max(1, min(tables.microBatches, tables.peers / stages))
         var best = Double.infinity
         for pipelines in replicas {
             let others = max(0, count - Double(pipelines)) * work / all

@@ -11,7 +11,8 @@ struct DTFMTables: Sendable {
     init(_ problem: PlanningProblem) throws(PlanningError) {
         guard let stages = problem.shape.stages, let replicas = problem.shape.replicas else {
             throw PlanningError(
-                .unsupported, "the dtfm objective needs the numbers of stages and replicas: give --stages and --replicas")
+                .unsupported,
+                "the dtfm objective needs the numbers of stages and replicas: give --stages and --replicas")
         }
         guard replicas <= DTFMEvaluator.maximumReplicas else {
             throw PlanningError(
@@ -29,8 +30,9 @@ struct DTFMTables: Sendable {
                 let back = graph.position(from: right, to: left)
                 func slower(_ seconds: (Int) -> Double) -> Double { max(seconds(there), seconds(back)) }
                 exchange[there] = slower {
-                    2 * (graph.latencies[$0].value
-                        + constants.gradientBytes / (Double(replicas) * graph.rates[$0].value))
+                    2
+                        * (graph.latencies[$0].value
+                            + constants.gradientBytes / (Double(replicas) * graph.rates[$0].value))
                 }
                 transfer[there] = slower {
                     graph.latencies[$0].value + constants.activationBytes / graph.rates[$0].value

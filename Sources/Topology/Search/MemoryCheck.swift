@@ -11,7 +11,8 @@ struct MemoryCheck {
         let state = tables.parameters(0..<tables.layers) * tables.stateBytesPerParameter
         let needed = state * Double(replicas)
         guard needed <= available else {
-            let holders = problem.shape.stages.map { "the \($0 * replicas) largest peers" } ?? "all \(tables.peers) peers"
+            let holders =
+                problem.shape.stages.map { "the \($0 * replicas) largest peers" } ?? "all \(tables.peers) peers"
             throw PlanningError(
                 .tooLittleMemory,
                 "\(problem.model.name) needs \(Figures.bytes(needed)) for weights and optimiser in \(replicas) "

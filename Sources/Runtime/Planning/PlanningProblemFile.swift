@@ -1,0 +1,169 @@
+import Foundation
+import Primitives
+package import Topology
+import Wire
+
+/// A planning problem as a file holds it: `weft.planning-problem/1`.
+package struct PlanningProblemFile: Decodable, Sendable {
+    package struct Peer: Decodable, Sendable {
+        var name: String
+        var flopsPerSecond: Double
+        var memoryBytes: Double
+        var uplinkBitsPerSecond: Double?
+        var downlinkBitsPerSecond: Double?
+    }
+
+    package struct Model: Decodable, Sendable {
+        var name: String?
+        var layers: Int
+        var hidden: Int
+        var heads: Int
+        var sequenceLength: Int
+        var vocabulary: Int
+        var parameters: Double?
+        var bytesPerActivationElement: Double?
+        var bytesPerGradientElement: Double?
+    }
+
+    package struct Batch: Decodable, Sendable {
+        var sequences: Int
+        var microBatchSequences: Int
+    }
+
+    package struct Shape: Decodable, Sendable {
+        var stages: Int?
+        var replicas: Int?
+    }
+
+    package struct DTFM: Decodable, Sendable {
+        var gradientBytes: Double
+        var activationBytes: Double
+    }
+
+    /// The format that this build reads.
+    package static let format = "weft.planning-problem/1"
+
+    package var format: String
+    package var name: String?
+    package var peers: [Peer]
+    /// One-way latency from the row's peer to the column's; null where unknown.
+    package var latencySeconds: [[Double?]]
+    package var bandwidthBitsPerSecond: [[Double?]]
+    package var model: Model
+    package var batch: Batch
+    package var shape: Shape?
+    package var dtfm: DTFM?
+    package var schedule: String?
+
+    /// Reads one problem, or an array of them.
+    package static func read(_ path: String) throws(PlanningFileError) -> [PlanningProblemFile] {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw PlanningFileError("cannot read \(path): is there such a file, and may you read it?")
+        }
+        let first = data.first { $0 > UInt8(ascii: " ") }
+        do {
+            let decoder = JSONDecoder()
+            return first == UInt8(ascii: "[")
+                ? try decoder.decode([PlanningProblemFile].self, from: data)
+                : [try decoder.decode(PlanningProblemFile.self, from: data)]
+        } catch let error as DecodingError {
+            throw PlanningFileError("\(path) is not a planning problem: \(Self.describe(error))")
+        } catch {
+            throw PlanningFileError("\(path) is not a planning problem: \(error)")
+        }
+    }
+
+    /// The problem as planners take it.
+    package func problem() throws(PlanningFileError) -> PlanningProblem {
+        let title = name ?? "problem"
+        guard format == Self.format else {
+            throw PlanningFileError("\(title): the format is \"\(format)\", this build reads \"\(Self.format)\"")
+        }
+        let count = peers.count
+        for (what, matrix) in [("latencySeconds", latencySeconds), ("bandwidthBitsPerSecond", bandwidthBitsPerSecond)] {
+            guard matrix.count == count else {
+                throw PlanningFileError("\(title): \(what) has \(matrix.count) rows for \(count) peers")
+            }
+            for (row, values) in matrix.enumerated() where values.count != count {
+                throw PlanningFileError("\(title): row \(row) of \(what) has \(values.count) values for \(count) peers")
+            }
+        }
+        guard model.layers > 0, model.hidden > 0, model.heads > 0, model.sequenceLength > 0, model.vocabulary > 0 else {
+            throw PlanningFileError(
+                "\(title): the model's layers, hidden, heads, sequenceLength and vocabulary must be positive")
+        }
+        var plannedSchedule: Schedule?
+        if let schedule {
+            guard let known = Schedule(name: schedule) else {
+                let names = Schedule.allCases.map(\.name).joined(separator: ", ")
+                throw PlanningFileError("\(title): the schedule is \"\(schedule)\"; known are \(names)")
+            }
+            plannedSchedule = known
+        }
+        return PlanningProblem(
+            name: title, graph: graph(), model: profile(),
+            batch: PlanningProblem.Batch(
+                sequences: batch.sequences, microBatchSequences: batch.microBatchSequences),
+            shape: PlanningProblem.Shape(stages: shape?.stages, replicas: shape?.replicas),
+            dtfm: dtfm.map {
+                PlanningProblem.DTFMConstants(gradientBytes: $0.gradientBytes, activationBytes: $0.activationBytes)
+            }, schedule: plannedSchedule)
+    }
+
+    private func graph() -> LinkGraph {
+        var graph = LinkGraph(
+            nodes: peers.map { peer in
+                LinkGraph.Node(
+                    name: peer.name, flopsPerSecond: peer.flopsPerSecond, memoryBytes: peer.memoryBytes,
+                    uplinkBytesPerSecond: peer.uplinkBitsPerSecond.map { $0 / 8 },
+                    downlinkBytesPerSecond: peer.downlinkBitsPerSecond.map { $0 / 8 })
+            }, digest: Digest.sha256([UInt8]()))
+        for source in peers.indices {
+            for target in peers.indices where target != source {
+                graph.setLink(
+                    from: source, to: target,
+                    latency: latencySeconds[source][target].map { .measured($0) },
+                    bytesPerSecond: bandwidthBitsPerSecond[source][target].map { .measured($0 / 8) })
+            }
+        }
+        graph.digest = Digest.sha256(graph.wireBytes)
+        return graph
+    }
+
+    private func profile() -> ModelProfile {
+        let shape = GPTShape(
+            layers: model.layers, width: model.hidden, heads: model.heads, context: model.sequenceLength,
+            vocabulary: model.vocabulary)
+        let activation = model.bytesPerActivationElement ?? 4
+        let gradient = model.bytesPerGradientElement ?? 4
+        return .gpt(
+            name: model.name ?? "gpt", shape: shape,
+            precision: activation < 4
+                ? .mixed(activationElementBytes: activation, gradientElementBytes: gradient) : .single,
+            totalParameters: model.parameters)
+    }
+
+    private static func describe(_ error: DecodingError) -> String {
+        func place(_ path: [any CodingKey]) -> String {
+            path.isEmpty
+                ? "the top" : path.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
+        }
+        switch error {
+        case .keyNotFound(let key, let context):
+            return "\(place(context.codingPath)) lacks \"\(key.stringValue)\""
+        case .typeMismatch(_, let context), .valueNotFound(_, let context):
+            return "\(place(context.codingPath)) has the wrong type"
+        case .dataCorrupted(let context):
+            return context.codingPath.isEmpty ? "it is not valid JSON" : "\(place(context.codingPath)) is not valid"
+        @unknown default:
+            return "\(error)"
+        }
+    }
+}
+
+/// Why a planning file could not be used, in one line.
+package struct PlanningFileError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}
