@@ -65,6 +65,8 @@ package enum OverlayEvent: Hashable, Sendable {
     case publishRefused(EntryKey, byteCount: Int)
     /// The snapshot has changed: a live entry or the set of live members.
     case graphChanged
+    /// A link was measured, or could not be.
+    case probing(Probing.Event)
     /// Answer to `OverlayInput.ping`; `nil` if there was no answer in time.
     case pinged(PeerID, roundTrip: Duration?)
 }

@@ -1,21 +1,23 @@
 package import Primitives
 package import Wire
 
-/// One peer's overlay: membership and gossip under one roof. It only routes; every rule lives in a sub-core.
+/// One peer's overlay: membership, gossip and probing under one roof. It only routes; every rule lives in a sub-core.
 package struct OverlayNode: ProtocolCore {
     package typealias Input = OverlayInput
     package typealias Effect = OverlayEffect
 
     /// The configurations of the sub-cores.
-    package struct Configuration: Hashable, Sendable {
+    package struct Configuration: Sendable {
         package var membership = MembershipConfiguration()
         package var gossip = GossipConfiguration()
+        package var probing = Probing.Configuration()
 
         package init() {}
     }
 
     private var membership: Membership
     private var gossip: Gossip
+    private var probing: Probing
     private var ownDrops = OverlayCounters()
     private var outbox = Outbox()
     private var hasLeft = false
@@ -32,6 +34,7 @@ package struct OverlayNode: ProtocolCore {
             seed: generator.next())
         gossip = Gossip(
             configuration: configuration.gossip, signer: signer, firstVersion: incarnation, seed: generator.next())
+        probing = Probing(configuration: configuration.probing, local: contact.peer, seed: generator.next())
     }
 
     /// This peer.
@@ -61,13 +64,16 @@ package struct OverlayNode: ProtocolCore {
     /// The newest entry of a peer under a key, also of a peer that is not live but remembered.
     package func entry(of peer: PeerID, _ key: EntryKey) -> SignedEntry? { gossip.store.entry(of: peer, key) }
 
+    /// The present figures of a link that this peer measures, finer than the published ones.
+    package func link(to peer: PeerID) -> ProbedLink? { probing.link(to: peer) }
+
     /// What was dropped, by reason, since the start.
     package var counters: OverlayCounters { ownDrops + membership.counters + gossip.counters }
 
     package var nextDeadline: Instant? {
         guard !hasLeft else { return nil }
-        let deadlines = [membership.nextDeadline, gossip.nextDeadline].compactMap { $0 }
-        return deadlines.min()
+        let deadlines = [membership.nextDeadline, gossip.nextDeadline, probing.nextDeadline]
+        return deadlines.compactMap { $0 }.min()
     }
 
     package mutating func handle(_ input: Input, at now: Instant, into effects: inout [Effect]) {
@@ -76,6 +82,7 @@ package struct OverlayNode: ProtocolCore {
         switch input {
         case .start(let known):
             gossip.handle(.start, at: now, into: &routed.gossip)
+            probing.handle(.start, at: now, into: &routed.probing)
             membership.handle(.start(known: known), at: now, into: &routed.membership)
         case .discovered(let contact):
             membership.handle(.discovered(contact), at: now, into: &routed.membership)
@@ -83,6 +90,7 @@ package struct OverlayNode: ProtocolCore {
         case .timer:
             membership.handle(.timer, at: now, into: &routed.membership)
             gossip.handle(.timer, at: now, into: &routed.gossip)
+            probing.handle(.timer, at: now, into: &routed.probing)
         case .sessionEstablished: break
         case .sessionFailed(let peer):
             membership.handle(.sessionFailed(peer), at: now, into: &routed.membership)
@@ -93,7 +101,8 @@ package struct OverlayNode: ProtocolCore {
         case .leave:
             membership.handle(.leave, at: now, into: &routed.membership)
             hasLeft = true
-        case .measure(let peer), .ping(let peer):
+        case .measure(let peer): probing.handle(.measure(peer), at: now, into: &routed.probing)
+        case .ping(let peer):
             membership.handle(.ping(peer), at: now, into: &routed.membership)
         }
         route(&routed, at: now, into: &effects)
@@ -113,6 +122,8 @@ package struct OverlayNode: ProtocolCore {
                 routeMembership(&routed, at: now)
             case .gossip(let message):
                 gossip.handle(.receive(message, from: sender), at: now, into: &routed.gossip)
+            case .probing(let message):
+                probing.handle(.receive(message, from: sender), at: now, into: &routed.probing)
             }
         }
     }
@@ -123,12 +134,14 @@ package struct OverlayNode: ProtocolCore {
     private struct Routed {
         var membership: [Membership.Effect] = []
         var gossip: [Gossip.Effect] = []
+        var probing: [Probing.Effect] = []
         var effects: [OverlayEffect] = []
         var graphChanged = false
     }
 
     private mutating func route(_ routed: inout Routed, at now: Instant, into effects: inout [Effect]) {
         routeMembership(&routed, at: now)
+        routeProbing(&routed, at: now)
         routeGossip(&routed)
         effects += routed.effects
         if routed.graphChanged { effects.append(.event(.graphChanged)) }
@@ -146,18 +159,37 @@ package struct OverlayNode: ProtocolCore {
             case .forget(let peer):
                 gossip.handle(.memberForgotten(peer), at: now, into: &routed.gossip)
                 routed.effects.append(.forget(peer))
-            case .roundTrip: break
+            case .roundTrip(let peer, let duration):
+                probing.handle(.roundTrip(peer, duration), at: now, into: &routed.probing)
+            case .probeLost(let peer): probing.handle(.probeLost(peer), at: now, into: &routed.probing)
             case .event(let event):
                 switch event {
                 case .memberUp(let peer):
                     gossip.handle(.memberUp(peer), at: now, into: &routed.gossip)
+                    probing.handle(.memberUp(peer), at: now, into: &routed.probing)
                     routed.graphChanged = true
                 case .memberDown(let peer), .memberLeft(let peer):
                     gossip.handle(.memberDown(peer), at: now, into: &routed.gossip)
+                    probing.handle(.memberDown(peer), at: now, into: &routed.probing)
                     routed.graphChanged = true
                 default: break
                 }
                 routed.effects.append(.event(event))
+            }
+        }
+    }
+
+    /// A probing datagram leaves as it is and at once: its size and its distance to the next one are what is measured.
+    private mutating func routeProbing(_ routed: inout Routed, at now: Instant) {
+        for effect in routed.probing {
+            switch effect {
+            case .send(let messages, let peer):
+                var packer = DatagramPacker()
+                for message in messages { packer.append(message.datagramBytes) }
+                for payload in packer.finish() { routed.effects.append(.send(payload, to: peer)) }
+            case .publishLinks(let page, let value):
+                gossip.handle(.publish(.links(page: page), value: value), at: now, into: &routed.gossip)
+            case .event(let event): routed.effects.append(.event(.probing(event)))
             }
         }
     }

@@ -4,6 +4,7 @@ package import Wire
 package enum OverlayMessage: Hashable, Sendable {
     case membership(MembershipMessage)
     case gossip(GossipMessage)
+    case probing(ProbingMessage)
 
     /// All messages of a payload. Throws if anything in it is malformed: the sender is authenticated, so a bad payload is
     /// a defect of the sender and nothing of it is trusted.
@@ -15,6 +16,7 @@ package enum OverlayMessage: Hashable, Sendable {
             switch type {
             case MembershipMessage.types: messages.append(.membership(try MembershipMessage(type: type, from: &reader)))
             case GossipMessage.types: messages.append(.gossip(try GossipMessage(type: type, from: &reader)))
+            case ProbingMessage.types: messages.append(.probing(try ProbingMessage(type: type, from: &reader)))
             default: throw .unknownType(type)
             }
         }

@@ -102,6 +102,7 @@ extension Membership {
 
     private mutating func askHelpers(for index: Int, at now: Instant, into effects: inout [Effect]) {
         let probe = probes[index]
+        effects.append(.probeLost(probe.peer))
         let timeout = indirectTimeout(probe.peer)
         let helpers = draw(configuration.helpers) { $0.record.peer != probe.peer && $0.state == .alive }
         probes[index].helpers = helpers

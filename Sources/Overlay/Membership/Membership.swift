@@ -22,7 +22,10 @@ package struct Membership: ProtocolCore {
         case send([MembershipMessage], to: PeerID)
         case learn(Contact)
         case forget(PeerID)
+        /// A direct probe was answered after this time.
         case roundTrip(PeerID, Duration)
+        /// A direct probe was not answered in time.
+        case probeLost(PeerID)
         case event(OverlayEvent)
     }
 
