@@ -97,9 +97,12 @@ extension LinkReport: WireCodable {
     }
 
     private static func duration(_ reader: inout WireReader) throws(WireError) -> Duration {
-        let seconds = try quantity(&reader)
-        guard seconds <= maximumSeconds else { throw .outOfRange }
-        return .nanoseconds(Int64((seconds * 1e9).rounded()))
+        let code: UInt16 = try reader.read()
+        guard let seconds = FloatCode.decode(code), seconds <= maximumSeconds else { throw .outOfRange }
+        let duration = Duration.nanoseconds(Int64((seconds * 1e9).rounded()))
+        // Below a microsecond several codes round to the same nanosecond; only one of them is ever written.
+        guard FloatCode.encode(duration.seconds) == code else { throw .notCanonical }
+        return duration
     }
 }
 
