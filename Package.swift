@@ -76,6 +76,7 @@ let package = Package(
             dependencies: [
                 "Runtime", "Primitives", "Overlay", "Topology", logging, metrics, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio,
             swiftSettings: strict),
         .executableTarget(
@@ -101,7 +102,7 @@ let package = Package(
             "Runtime",
             ["Runtime", "Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards", "Pipeline", "Compute", logging]
                 + nio),
-        tests("Control", ["Control", "Runtime"]),
+        tests("Control", ["Control", "Runtime", "Primitives", logging, metrics, lifecycle] + nio),
         tests("FuzzTargets", ["FuzzTargets", "Primitives"]),
         tests("System", ["Primitives", "Wire", "Noise", "Overlay", "weft"]),
     ]
