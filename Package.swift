@@ -62,7 +62,9 @@ let package = Package(
         pureRoom(
             "Simulation",
             ["Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards", "Pipeline", "Compute"]),
-        pureRoom("FuzzTargets", ["Primitives", "Wire", "Noise", "Overlay", "Shards", "Pipeline"]),
+        pureRoom(
+            "FuzzTargets",
+            ["Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards", "Pipeline", "Compute"]),
 
         .target(
             name: "Runtime",
