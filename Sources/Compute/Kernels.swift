@@ -3,8 +3,8 @@ import CKernels
 /// The reproducible vector kernels of one instruction set (see CKernels.h for the arithmetic they promise).
 ///
 /// Every set gives the same bits, so the choice is only about speed.
+// Proof for @unchecked: it points to a constant table in the program's image.
 package struct Kernels: @unchecked Sendable {
-    // Points to a constant table in the program's image: safe to share between threads.
     let table: UnsafePointer<weft_kernels>
 
     /// The widest set this machine can run.

@@ -1,6 +1,7 @@
 # Findings in Swift sources, one a line. Variables: pure (1 in a pure room), allowed (" Module Module "), platforms (1
-# where #if on a platform is allowed). Plain POSIX awk, a heuristic and not a parser: strings and comments are blanked,
-# and names declared in a file as dictionary or set are remembered while that file is read.
+# where #if may choose the C library to import, 2 where it may do anything). Plain POSIX awk, a heuristic and not a parser: strings and comments are blanked.
+# All files of a room are read twice: pass 1 remembers names declared as dictionary or set, pass 2 reports. A name that
+# elsewhere in the room is something else counts only in the file that declares it.
 
 function finding(text) { printf "%s:%d: %s\n", FILENAME, FNR, text }
 
@@ -32,7 +33,10 @@ function last_name(text) {
 FNR == 1 {
     in_text = 0
     previous = ""
-    split("", unordered)
+}
+
+function is_unordered(name) {
+    return ((FILENAME, name) in local) || ((name in unordered) && !(name in ordered))
 }
 
 {
@@ -43,12 +47,25 @@ FNR == 1 {
     if (raw ~ /Proof/) proof = FNR + 8
     if (FNR == 1 && raw !~ /Proof/) proof = 0
 
+    if (pass == 1) {
+        if (pure && match(code, /(let|var)[ ]+[A-Za-z0-9_]+/)) {
+            name = substr(code, RSTART, RLENGTH)
+            sub(/^(let|var)[ ]+/, "", name)
+            if (code ~ /(let|var)[ ]+[A-Za-z0-9_]+[ ]*(:[ ]*(\[[A-Za-z0-9_.<>]+[ ]*:|Set<|Dictionary<)|=[ ]*(\[[A-Za-z0-9_.<>]+[ ]*:[^]]*\]\(|\[:\]|Set[<(]|Dictionary[<(]))/) {
+                unordered[name] = 1
+                local[FILENAME, name] = 1
+            } else ordered[name] = 1
+        }
+        previous = raw
+        next
+    }
+
     if (code ~ /fatalError\(/) finding("fatalError: throw, or use preconditionFailure for a programmer's error")
     if (code ~ /(^|[^A-Za-z0-9_])try!/) finding("try!: handle the error")
     if (code ~ /(^|[^A-Za-z0-9_])as!/) finding("as!: use as? and handle the failure")
     if (code ~ /@unchecked[ ]+Sendable|nonisolated\(unsafe\)/ && FNR > proof)
         finding("@unchecked Sendable or nonisolated(unsafe) needs a comment that starts with Proof just above")
-    if (!platforms && code ~ /^[ \t]*#(if|elseif)[ ].*(os\(|canImport\((Glibc|Darwin|Musl))/)
+    if (platforms < 2 && code ~ /^[ \t]*#(if|elseif)[ ].*os\(/ || platforms < 1 && code ~ /^[ \t]*#(if|elseif)[ ].*canImport\((Glibc|Darwin|Musl)/)
         finding("#if on a platform belongs into Primitives or Runtime")
 
     if (pure) {
@@ -68,25 +85,22 @@ FNR == 1 {
         if (code ~ /(^|[^A-Za-z0-9_])(Hasher\(\)|hashValue)/) finding("Swift's hashes are seeded anew in every process")
         if (code ~ /(^|[^A-Za-z0-9_.])print\(/) finding("output in a pure room")
 
-        if (match(code, /(let|var)[ ]+[A-Za-z0-9_]+[ ]*(:[ ]*(\[[A-Za-z0-9_.<>]+[ ]*:|Set<|Dictionary<)|=[ ]*(\[[A-Za-z0-9_.<>]+[ ]*:[^\]]*\]\(|\[:\]|Set[<(]|Dictionary[<(]))/)) {
-            name = substr(code, RSTART, RLENGTH)
-            sub(/^(let|var)[ ]+/, "", name)
-            sub(/[^A-Za-z0-9_].*$/, "", name)
-            unordered[name] = 1
-        }
         if (!excused && code !~ /\.sorted|sorted\(/) {
-            if (code ~ /\.(keys|values)([^A-Za-z0-9_(]|$)/ && code !~ /\.(keys|values)\.(contains|count|isEmpty|allSatisfy)/)
-                finding("order of a dictionary: sort it, or say why it is free (// Order-free: ...)")
-            else if (match(code, /(^|[^A-Za-z0-9_])for[ ].*[ ]in[ ][^{]*/)) {
+            if (match(code, /(^|[^A-Za-z0-9_])for[ ].*[ ]in[ ][^{]*/)) {
                 name = substr(code, RSTART, RLENGTH)
                 sub(/^.*[ ]in[ ]+/, "", name)
                 sub(/[ ]+where[ ].*$/, "", name)
+                sub(/\.(keys|values)[ ]*$/, "", name)
                 name = last_name(name)
-                if (name in unordered) finding("iterates over \"" name "\" in no order: sort it, or say why it is free")
-            } else if (match(code, /[A-Za-z0-9_]+\.(map|flatMap|compactMap|forEach|reduce|first|min|max|enumerated|popFirst|randomElement)[ ({]/)) {
+                if (is_unordered(name)) finding("iterates over \"" name "\" in no order: sort it, or say why it is free")
+            } else if (match(code, /[A-Za-z0-9_]+(\.(keys|values))?\.(map|flatMap|compactMap|filter|forEach|reduce|first|min|max|enumerated|popFirst)[ ({]/)) {
                 name = substr(code, RSTART, RLENGTH)
                 sub(/\..*$/, "", name)
-                if (name in unordered) finding("order of \"" name "\": sort it, or say why it is free")
+                if (is_unordered(name)) finding("order of \"" name "\": sort it, or say why it is free")
+            } else if (match(code, /[A-Za-z0-9_]+\.(keys|values)([^A-Za-z0-9_(.]|$)/)) {
+                name = substr(code, RSTART, RLENGTH)
+                sub(/\..*$/, "", name)
+                if (is_unordered(name)) finding("order of \"" name "\": sort it, or say why it is free")
             }
         }
     }
