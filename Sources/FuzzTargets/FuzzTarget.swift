@@ -30,7 +30,8 @@ public struct FuzzTarget: Sendable {
     public func run(_ bytes: [UInt8]) throws(FuzzFinding) -> Bool { try check(bytes) }
 
     /// All targets, in the order of the rooms.
-    public static let all: [FuzzTarget] = wire + noise + overlay + [overlayNode] + shards + pipeline + topology
+    public static let all: [FuzzTarget] =
+        wire + noise + overlay + [overlayNode] + shards + pipeline + topology + compute
 
     /// The target of this name.
     public static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
