@@ -18,6 +18,7 @@ let nio: [Target.Dependency] = [
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 
 /// A room that may not see IO, clocks or randomness (`Tools/lint` checks its imports).
 func pureRoom(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -85,7 +86,7 @@ let package = Package(
             name: "weft",
             dependencies: [
                 "Control", "Simulation", "Runtime", "Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards",
-                "Pipeline", "Compute", logging, metrics, lifecycle,
+                "Pipeline", "Compute", logging, metrics, lifecycle, signals,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + nio,
             swiftSettings: strict),

@@ -1,10 +1,3 @@
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Glibc
-#endif
 internal import NIOCore
 internal import NIOPosix
 package import Runtime
@@ -14,7 +7,7 @@ package struct ControlSocket: Hashable, Sendable {
     package let path: String
 
     /// Bytes of a path that fit into `sockaddr_un` with its zero byte.
-    package static var maximumPathBytes: Int { MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1 }
+    package static var maximumPathBytes: Int { Platform.maximumSocketPathBytes }
 
     /// Throws if the system cannot hold the path.
     package init(path: String) throws(ControlSocketError) {
@@ -27,14 +20,14 @@ package struct ControlSocket: Hashable, Sendable {
     /// Makes way for a server: removes the socket of a process that is gone, and throws if one still answers.
     func claim() async throws {
         if await isAnswered() { throw ControlSocketError.inUse(path) }
-        unlink(path)
+        SystemFile.remove(path)
     }
 
     /// Lets only the owner connect. The directory around it is closed to others already.
     func closeToOthers() throws(FileError) { try SystemFile.closeToOthers(path, directory: false) }
 
     /// Removes the socket.
-    func remove() { unlink(path) }
+    func remove() { SystemFile.remove(path) }
 
     private func isAnswered() async -> Bool {
         let bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
@@ -71,5 +64,5 @@ package enum ControlSocketError: Error, Hashable, Sendable, CustomStringConverti
 
 extension IOError {
     /// Whether the system refused for want of rights.
-    var isPermission: Bool { errnoCode == EACCES || errnoCode == EPERM }
+    var isPermission: Bool { Platform.isPermissionError(errnoCode) }
 }

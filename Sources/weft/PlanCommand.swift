@@ -1,4 +1,6 @@
 import ArgumentParser
+import Control
+import Foundation
 import Runtime
 import Topology
 
@@ -59,8 +61,23 @@ struct PlanCommand: AsyncParsableCommand {
         if let problem {
             try planFile(problem)
         } else {
-            throw CommandFailure("planning on the live graph needs a running node: start one with `weft up`")
+            try await planLive()
         }
+    }
+
+    /// Lets the node plan on its own graph.
+    private func planLive() async throws {
+        let path = model ?? ""
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw CommandFailure("cannot read \(path): is there such a file, and may you read it?")
+        }
+        let view = try await ControlClient(state: state.directory).plan(
+            PlanRequest(
+                document: String(decoding: data, as: UTF8.self), stages: stages, replicas: replicas,
+                objective: objective.rawValue, seed: seed, timeLimitSeconds: timeLimit, explain: explain))
+        guard !output.json else { return try printJSON(view) }
+        print(view.diagram ?? "", terminator: view.diagram?.hasSuffix("\n") == true ? "" : "\n")
+        for line in view.explanation ?? [] { print("  " + line) }
     }
 
     /// Plans every chosen problem of a file; an array in the file gives an array in JSON.

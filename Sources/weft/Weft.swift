@@ -16,6 +16,15 @@ struct Weft: AsyncParsableCommand {
         version: version,
         groupedSubcommands: [
             CommandGroup(
-                name: "Swarm", subcommands: [InitCommand.self, TicketCommand.self, IDCommand.self])
+                name: "Swarm",
+                subcommands: [
+                    InitCommand.self, UpCommand.self, TicketCommand.self, IDCommand.self, LeaveCommand.self,
+                ]),
+            CommandGroup(
+                name: "Network",
+                subcommands: [
+                    StatusCommand.self, PeersCommand.self, GraphCommand.self, PingCommand.self, ProbeCommand.self,
+                ]),
+            CommandGroup(name: "Model", subcommands: [PlanCommand.self, ShardCommand.self]),
         ])
 }

@@ -1,3 +1,5 @@
+internal import Foundation
+
 /// What a node is called and where it listens, as kept in `node.json` and as read from `weft up --config FILE`.
 ///
 /// Every key may be missing; an option on the command line wins over the file, the file over the default.
@@ -36,5 +38,17 @@ package struct NodeSettings: Codable, Hashable, Sendable {
             name: other.name ?? name, listen: other.listen ?? listen, advertise: other.advertise ?? advertise,
             discovery: other.discovery ?? discovery, coordinator: other.coordinator ?? coordinator,
             memoryBytes: other.memoryBytes ?? memoryBytes, flopsPerSecond: other.flopsPerSecond ?? flopsPerSecond)
+    }
+}
+
+extension NodeSettings {
+    /// Reads a configuration file.
+    package init(file path: String) throws {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw FileError("read", path, reason: "there is no such file, or it is not readable")
+        }
+        do { self = try JSONDecoder().decode(NodeSettings.self, from: data) } catch {
+            throw FileError("use", path, reason: "it is not a JSON object with a node's settings")
+        }
     }
 }

@@ -8,7 +8,7 @@
 
 /// An advisory lock (flock) on the state directory: released when the value goes away and also when the process dies,
 /// so it never goes stale.
-package struct StateLock: ~Copyable, Sendable {
+package final class StateLock: Sendable {
     private let file: CInt
 
     /// `nil` if another process holds it.

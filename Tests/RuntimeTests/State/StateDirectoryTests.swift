@@ -111,10 +111,10 @@ import Wire
     }
 
     @Test func optionWinsOverEnvironmentOverHome() {
-        let environment = ["HOME": "/home/a", "WEFT_STATE": "/srv/weft/"]
+        let environment = ["HOME": "/people/a", "WEFT_STATE": "/srv/weft/"]
         #expect(StateDirectory(option: "/tmp/x", environment: environment).path == "/tmp/x")
         #expect(StateDirectory(option: nil, environment: environment).path == "/srv/weft")
-        #expect(StateDirectory(option: nil, environment: ["HOME": "/home/a"]).path.hasPrefix("/home/a/"))
+        #expect(StateDirectory(option: nil, environment: ["HOME": "/people/a"]).path.hasPrefix("/people/a/"))
         #expect(StateDirectory(option: "sub/../x", environment: environment).path.hasSuffix("/x"))
     }
 }

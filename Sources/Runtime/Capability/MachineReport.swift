@@ -1,0 +1,67 @@
+internal import Compute
+internal import Foundation
+package import Overlay
+internal import Synchronization
+
+/// What this machine can do, found out at start: the source of its capability entry.
+package struct MachineReport: Hashable, Sendable {
+    /// Share of the free memory that a node offers; the rest is for everything else on the machine.
+    static let offeredMemoryShare = 0.8
+    /// How long the engine is timed.
+    static let measuringSeconds = 0.25
+
+    package var cores: Int
+    package var memoryBytes: UInt64
+    package var diskFreeBytes: UInt64
+    package var flopsPerSecond: Double
+    package var gpus: [String]
+    package var onBattery: Bool
+
+    /// Looks at the machine; takes about a third of a second, on a thread of its own.
+    ///
+    /// - Parameter flopsPerSecond: a speed to be taken instead of measuring one.
+    package static func detect(diskPath: String, flopsPerSecond: Double? = nil) async -> MachineReport {
+        await withCheckedContinuation { continuation in
+            let thread = Thread {
+                continuation.resume(
+                    returning: MachineReport(
+                        cores: ProcessInfo.processInfo.activeProcessorCount,
+                        memoryBytes: UInt64(Double(SystemMemory.availableBytes) * offeredMemoryShare),
+                        diskFreeBytes: diskFree(diskPath), flopsPerSecond: flopsPerSecond ?? measureFlops(),
+                        gpus: GraphicsCards.names(), onBattery: PowerSource.isBattery))
+            }
+            thread.name = "weft-detect"
+            thread.start()
+        }
+    }
+
+    /// The capability entry's value, with what the configuration overrides.
+    package func capability(_ configuration: NodeConfiguration) -> Capability {
+        Capability(
+            name: configuration.name, cores: cores, memoryBytes: configuration.memoryBytes ?? memoryBytes,
+            flopsPerSecond: configuration.flopsPerSecond ?? flopsPerSecond, diskFreeBytes: diskFreeBytes, gpus: gpus,
+            onBattery: onBattery, coordinator: configuration.coordinator, software: configuration.version)
+    }
+
+    /// The built-in engine's speed on one thread, which is what a stage's worker has.
+    package static func measureFlops() -> Double {
+        let clock = ContinuousClock()
+        let start = clock.now
+        return GEMMBenchmark.flopsPerSecond(seconds: measuringSeconds) { (clock.now - start) / .seconds(1) }
+    }
+
+    private static func diskFree(_ path: String) -> UInt64 {
+        let attributes = try? FileManager.default.attributesOfFileSystem(forPath: path)
+        return (attributes?[.systemFreeSize] as? NSNumber)?.uint64Value ?? 0
+    }
+}
+
+extension CapabilityView {
+    /// A capability entry for the local API.
+    package init(_ capability: Capability) {
+        self.init(
+            cores: capability.cores, memoryBytes: capability.memoryBytes, flopsPerSecond: capability.flopsPerSecond,
+            diskFreeBytes: capability.diskFreeBytes, gpus: capability.gpus, onBattery: capability.onBattery,
+            coordinator: capability.coordinator, version: capability.software)
+    }
+}

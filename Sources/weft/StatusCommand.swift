@@ -1,0 +1,48 @@
+import ArgumentParser
+import Control
+import Primitives
+import Runtime
+import Foundation
+import Topology
+
+/// This node at a glance.
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "status", abstract: "Show this machine's node.")
+
+    @OptionGroup var state: StateOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let status = try await ControlClient(state: state.directory).status()
+        guard !output.json else { return try printJSON(status) }
+        let terminal = Terminal.output
+        func row(_ title: String, _ value: String) {
+            print(terminal.style(title.padding(toLength: 12, withPad: " ", startingAt: 0), .faint) + value)
+        }
+        row("peer", "\(terminal.style(status.name, .accent)) \(status.peer)")
+        row("swarm", status.swarm)
+        row("running", "\(HumanText.duration(seconds: status.uptimeSeconds)), process \(status.processID)")
+        row("listening", status.listenAddress + ", given to others: " + status.addresses.joined(separator: ", "))
+        row("peers", "\(status.alivePeers) alive of \(status.knownPeers) known")
+        row(
+            "graph",
+            "\(status.graphDigest.prefix(10)), \(status.measuredLinks) of \(status.totalLinks) links measured")
+        let machine = status.capability
+        row(
+            "machine",
+            "\(machine.cores) cores, \(Figures.significant(machine.flopsPerSecond / 1e9)) GFLOP/s, "
+                + "\(Figures.bytes(Double(machine.memoryBytes))) memory, "
+                + "\(Figures.bytes(Double(machine.diskFreeBytes))) disk" + (machine.onBattery ? ", on battery" : "")
+                + machine.gpus.map { ", \($0)" }.joined())
+        let traffic = status.traffic
+        row(
+            "traffic",
+            "datagrams \(Figures.bytes(Double(traffic.datagramBytesSent))) out, "
+                + "\(Figures.bytes(Double(traffic.datagramBytesReceived))) in; streams "
+                + "\(Figures.bytes(Double(traffic.streamBytesSent))) out, "
+                + "\(Figures.bytes(Double(traffic.streamBytesReceived))) in; \(traffic.datagramsDropped) dropped")
+        if let job = status.job {
+            row("job", "\(job.name): \(job.role), step \(job.step) of \(job.steps)")
+        }
+    }
+}

@@ -1,0 +1,12 @@
+import Logging
+import Runtime
+import ServiceLifecycle
+
+/// Makes the node that `weft up` runs.
+enum NodeFactory {
+    static func makeNode(
+        _ configuration: NodeConfiguration, logger: Logger
+    ) async throws -> any NodeControl & Service {
+        throw CommandFailure("this build cannot run a node yet")
+    }
+}
