@@ -1,0 +1,284 @@
+package import NIOCore
+internal import NIOPosix
+package import Noise
+package import Primitives
+internal import Synchronization
+package import Wire
+
+/// All streams of one process: one TCP connection for each peer and traffic class, dialled on demand by either side.
+package final class StreamHub: Sendable {
+    private struct LinkKey: Hashable {
+        let peer: PeerID
+        let trafficClass: TrafficClass
+    }
+
+    private struct State {
+        var contacts: [PeerID: Contact] = [:]
+        var links: [LinkKey: StreamLink] = [:]
+        var order: [LinkKey] = []
+        var hellos = HelloGuard()
+        var lastTimestamp: UInt64 = 0
+        var pending = 0
+        var pendingByAddress: [NetworkAddress: Int] = [:]
+        var server: (any Channel)?
+        var isClosed = false
+    }
+
+    private let identity: LocalIdentity
+    private let secret: SwarmSecret
+    private let group: any EventLoopGroup
+    private let configuration: StreamConfiguration
+    private let shaper: Shaper?
+    private let answerer: StreamAnswerer
+    private let onMessage: @Sendable (PeerID, TrafficClass, ByteBuffer) async -> Void
+    private let state = Mutex(State())
+
+    /// A hub that does not listen yet.
+    ///
+    /// `onMessage` is called in order for each peer and class, one message at a time; while it has not returned and
+    /// `inboxBytes` are waiting, the socket is not read, so that a slow reader slows its sender.
+    package init(
+        identity: LocalIdentity, secret: SwarmSecret, group: any EventLoopGroup,
+        configuration: StreamConfiguration = StreamConfiguration(), shaper: Shaper? = nil,
+        onMessage: @escaping @Sendable (PeerID, TrafficClass, ByteBuffer) async -> Void
+    ) {
+        self.identity = identity
+        self.secret = secret
+        self.group = group
+        self.configuration = configuration
+        self.shaper = shaper
+        self.onMessage = onMessage
+        answerer = StreamAnswerer(identity: identity, secret: secret)
+        MemoryTuning.apply()
+    }
+
+    // MARK: Interface
+
+    /// Listens for streams; returns the address with the port that the system chose if it was 0.
+    package func listen(on address: NetworkAddress) async throws -> NetworkAddress {
+        guard let socket = address.socketAddress else { throw AddressError(text: address.description) }
+        let server = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 256)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.accept(channel) }
+            }
+            .childChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .bind(to: socket).get()
+        state.withLock { $0.server = server }
+        guard let local = server.localAddress, let bound = NetworkAddress(local) else {
+            throw AddressError(text: address.description)
+        }
+        return bound
+    }
+
+    /// Tells how to reach a peer.
+    package func learn(_ contact: Contact) { state.withLock { $0.contacts[contact.peer] = contact } }
+
+    /// Sends a message; returns when its last byte has been handed to the connection. Suspends while the peer reads
+    /// slowly. Messages of one peer and class keep their order; one that was handed over may still be lost with its
+    /// connection.
+    package func send(_ message: ByteBuffer, to peer: PeerID, class trafficClass: TrafficClass) async throws {
+        guard message.readableBytes <= Limits.streamMessageBytes else {
+            throw StreamError.tooLarge(message.readableBytes)
+        }
+        guard let link = link(peer, trafficClass, mustBeKnown: true) else { throw StreamError.unknownPeer(peer) }
+        try Task.checkCancellation()
+        let id = link.reserveID()
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let outgoing = OutgoingMessage(id: id, body: message, continuation: continuation)
+                if link.enqueue(outgoing) { startDialling(link) }
+                if Task.isCancelled { link.cancel(id) }
+            }
+        } onCancel: {
+            link.cancel(id)
+        }
+    }
+
+    /// Sends bytes as `send` does a buffer.
+    package func send(_ message: [UInt8], to peer: PeerID, class trafficClass: TrafficClass) async throws {
+        try await send(ByteBuffer(bytes: message), to: peer, class: trafficClass)
+    }
+
+    /// Closes all streams with a peer and fails what waits; a later send dials again.
+    package func disconnect(_ peer: PeerID) {
+        let links = state.withLock { state in state.order.filter { $0.peer == peer }.compactMap { state.links[$0] } }
+        for link in links { link.closeAll() }
+    }
+
+    /// What passed so far, in the order in which peers and classes were first used.
+    package var counters: [StreamCounters] {
+        state.withLock { state in state.order.compactMap { state.links[$0] } }.map(\.counters)
+    }
+
+    /// Stops listening and closes everything.
+    package func close() async {
+        let (server, links) = state.withLock { state in
+            state.isClosed = true
+            return (state.server.take(), state.order.compactMap { state.links[$0] })
+        }
+        try? await server?.close().get()
+        for link in links { link.closeAll() }
+    }
+
+    // MARK: Links
+
+    private func link(_ peer: PeerID, _ trafficClass: TrafficClass, mustBeKnown: Bool) -> StreamLink? {
+        state.withLock { state in
+            guard !state.isClosed else { return nil }
+            let key = LinkKey(peer: peer, trafficClass: trafficClass)
+            if let link = state.links[key] { return link }
+            guard !mustBeKnown || state.contacts[peer] != nil else { return nil }
+            let link = StreamLink(
+                peer: peer, trafficClass: trafficClass, inboxLimit: configuration.inboxBytes, onMessage: onMessage)
+            state.links[key] = link
+            state.order.append(key)
+            return link
+        }
+    }
+
+    private func makeHandler(
+        _ link: StreamLink, _ keys: StreamKeys, isDialledByPeer: Bool, eventLoop: any EventLoop
+    ) -> StreamHandler {
+        StreamHandler(
+            link: link, keys: keys, isDialledByPeer: isDialledByPeer, idleAfter: configuration.idleAfter,
+            shaper: shaper, eventLoop: eventLoop
+        ) { [weak self] connection, unsent in
+            if link.closed(connection, unsent: unsent) {
+                if let self { self.startDialling(link) } else { link.failOutbox(.closed) }
+            }
+        }
+    }
+
+    // MARK: Dialling
+
+    private func startDialling(_ link: StreamLink) { Task { await dial(link) } }
+
+    private func dial(_ link: StreamLink) async {
+        let giveUpAt = MonotonicClock.now + configuration.giveUpAfter
+        var pause = configuration.firstRetry
+        var reason = "it has no known address"
+        while link.wantsConnection() {
+            if state.withLock({ $0.isClosed }) { return link.failOutbox(.closed) }
+            if let contact = state.withLock({ $0.contacts[link.peer] }) {
+                for address in contact.addresses where link.wantsConnection() {
+                    do { return try await connect(link, contact, address) } catch { reason = "\(address): \(error)" }
+                }
+            }
+            guard MonotonicClock.now < giveUpAt else {
+                return link.failOutbox(.unreachable(link.peer, reason: reason))
+            }
+            // Half of the pause at random, so that two sides that refuse each other fall out of step.
+            try? await Task.sleep(for: pause * Double.random(in: 0.5...1))
+            pause = min(pause * 2, configuration.maximumRetry)
+        }
+    }
+
+    private func connect(_ link: StreamLink, _ contact: Contact, _ address: NetworkAddress) async throws {
+        guard let socket = address.socketAddress else { throw AddressError(text: address.description) }
+        let loop = group.next()
+        let done = loop.makePromise(of: Void.self)
+        let timeout = TimeAmount.nanoseconds(configuration.attemptTimeout.nanoseconds)
+        let channel: any Channel
+        do {
+            channel = try await ClientBootstrap(group: loop)
+                .connectTimeout(timeout)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try self.prepare(channel, link, contact, address, done)
+                    }
+                }
+                .connect(to: socket).get()
+        } catch {
+            done.fail(error)
+            throw error
+        }
+        link.beganHandshake(channel)
+        let alarm = loop.scheduleTask(in: timeout) { channel.close(promise: nil) }
+        defer { alarm.cancel() }
+        try await done.futureResult.get()
+    }
+
+    private func prepare(
+        _ channel: any Channel, _ link: StreamLink, _ contact: Contact, _ address: NetworkAddress,
+        _ done: EventLoopPromise<Void>
+    ) throws {
+        try SocketTuning.apply(to: channel, remote: address, isShaped: shaper != nil)
+        let timestamp = state.withLock { state in
+            state.lastTimestamp = max(state.lastTimestamp + 1, MonotonicClock.wallMilliseconds)
+            return state.lastTimestamp
+        }
+        guard let ephemeral = AgreementKey(secret: SystemEntropy().secretBytes(count: 32)) else {
+            throw HandshakeError.weakKey
+        }
+        let dialler = try StreamDialler(
+            identity: identity, secret: secret, remote: contact.peer, remoteKey: contact.agreementKey,
+            channel: link.trafficClass.rawValue, offered: configuration.suites, timestamp: timestamp,
+            ephemeral: ephemeral)
+        let loop = channel.eventLoop
+        let pipeline = channel.pipeline.syncOperations
+        if let shaper {
+            try pipeline.addHandler(
+                ShapedStreamHandler(shaper: shaper, peer: shaper.peer(at: address), eventLoop: loop))
+        }
+        try pipeline.addHandler(
+            DiallingHandler(dialler: dialler, done: done) { keys in
+                self.makeHandler(link, keys, isDialledByPeer: false, eventLoop: loop)
+            })
+    }
+
+    // MARK: Answering
+
+    private func accept(_ channel: any Channel) throws {
+        guard let socket = channel.remoteAddress, let remote = NetworkAddress(socket)?.withPort(0), reserve(remote)
+        else { throw ChannelError.inappropriateOperationForState }
+        let loop = channel.eventLoop
+        let handler = AnsweringHandler(
+            eventLoop: loop, timeout: configuration.helloTimeout, release: { self.release(remote) },
+            answer: { self.answer($0, on: loop) })
+        do {
+            try SocketTuning.apply(to: channel, remote: remote, isShaped: shaper != nil)
+            let pipeline = channel.pipeline.syncOperations
+            if let shaper {
+                try pipeline.addHandler(ShapedStreamHandler(shaper: shaper, peer: nil, eventLoop: loop))
+            }
+            try pipeline.addHandler(handler)
+        } catch {
+            release(remote)
+            throw error
+        }
+    }
+
+    /// Takes one of the places for connections that have not said who they are.
+    private func reserve(_ address: NetworkAddress) -> Bool {
+        state.withLock { state in
+            guard !state.isClosed, state.pending < configuration.pendingHellos,
+                state.pendingByAddress[address, default: 0] < configuration.pendingHellosPerAddress
+            else { return false }
+            state.pending += 1
+            state.pendingByAddress[address, default: 0] += 1
+            return true
+        }
+    }
+
+    private func release(_ address: NetworkAddress) {
+        state.withLock { state in
+            state.pending -= 1
+            let left = state.pendingByAddress[address, default: 1] - 1
+            state.pendingByAddress[address] = left > 0 ? left : nil
+        }
+    }
+
+    private func answer(_ hello: [UInt8], on loop: any EventLoop) -> (welcome: [UInt8], handler: StreamHandler)? {
+        guard answerer.isFromSwarm(hello),
+            let ephemeral = AgreementKey(secret: SystemEntropy().secretBytes(count: 32)),
+            let answer = try? answerer.answer(hello, preferred: configuration.suites, ephemeral: ephemeral),
+            let trafficClass = TrafficClass(rawValue: answer.opening.channel),
+            state.withLock({ $0.hellos.admit(answer.opening) }),
+            let link = link(answer.opening.peer, trafficClass, mustBeKnown: false),
+            !link.refusesHello(own: identity.peer)
+        else { return nil }
+        return (answer.welcome, makeHandler(link, answer.keys, isDialledByPeer: true, eventLoop: loop))
+    }
+}

@@ -1,0 +1,258 @@
+package import NIOCore
+internal import NIOPosix
+package import Noise
+package import Primitives
+internal import Synchronization
+package import Wire
+
+/// One UDP port with all its sessions.
+///
+/// Everything runs on one event loop, which may be the caller's own: calls made there take effect at once, calls from
+/// elsewhere are handed over in order. Events come on that loop.
+package final class UDPEndpoint: Sendable {
+    /// What comes out of the endpoint.
+    package enum Event: Sendable {
+        /// An authentic payload; `receivedAt` is when the datagram was read from the socket.
+        case payload([UInt8], from: PeerID, address: NetworkAddress, receivedAt: Instant)
+        /// The first session with a peer, or the first after a pause.
+        case established(PeerID, AgreementPublicKey, NetworkAddress)
+        /// Payloads for a peer could not be sent and are gone.
+        case failed(PeerID, SessionFailure)
+    }
+
+    package let eventLoop: any EventLoop
+    private let shell: NIOLoopBound<SessionShell>
+    private let bound = Mutex<(any Channel)?>(nil)
+
+    /// An endpoint that is not bound yet. `onEvent` is called on the event loop and must not block.
+    package init(
+        identity: LocalIdentity, secret: SwarmSecret, eventLoop: any EventLoop,
+        configuration: SessionConfiguration = SessionConfiguration(), entropy: any EntropySource = SystemEntropy(),
+        shaper: Shaper? = nil, onEvent: @escaping @Sendable (Event) -> Void
+    ) async throws {
+        self.eventLoop = eventLoop
+        shell = try await eventLoop.submit {
+            let table = SessionTable(
+                identity: identity, secret: secret, configuration: configuration, entropy: entropy,
+                wallClockMilliseconds: MonotonicClock.wallMilliseconds, at: MonotonicClock.now)
+            return NIOLoopBound(
+                SessionShell(table: table, eventLoop: eventLoop, shaper: shaper, onEvent: onEvent),
+                eventLoop: eventLoop)
+        }.get()
+    }
+
+    /// Binds the port and begins to serve; returns the address with the port that the system chose if it was 0.
+    package func bind(to address: NetworkAddress) async throws -> NetworkAddress {
+        guard let socket = address.socketAddress else { throw AddressError(text: address.description) }
+        let shell = shell
+        let channel = try await DatagramBootstrap(group: eventLoop)
+            .channelOption(.datagramVectorReadMessageCount, value: DatagramSizes.vector)
+            .channelOption(
+                .recvAllocator,
+                value: FixedSizeRecvByteBufferAllocator(capacity: DatagramSizes.vector * DatagramSizes.slot)
+            )
+            .channelOption(.socketOption(.so_rcvbuf), value: DatagramSizes.socketBuffer)
+            .channelOption(.socketOption(.so_sndbuf), value: DatagramSizes.socketBuffer)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(DatagramHandler(shell: shell.value))
+                }
+            }
+            .bind(to: socket).get()
+        bound.withLock { $0 = channel }
+        guard let local = channel.localAddress, let bound = NetworkAddress(local) else {
+            throw AddressError(text: address.description)
+        }
+        return bound
+    }
+
+    /// Sends a payload of at most `Limits.datagramPayloadBytes`; waits for a session if there is none.
+    package func send(_ payload: [UInt8], to peer: PeerID) { perform(.send(payload, to: peer)) }
+
+    /// Tells how to reach a peer.
+    package func learn(_ contact: Contact) { perform(.learn(contact)) }
+
+    /// Ends all sessions with a peer.
+    package func forget(_ peer: PeerID) { perform(.forget(peer)) }
+
+    /// Counters of the sessions.
+    package func counters() async -> SessionCounters {
+        let shell = shell
+        return (try? await eventLoop.submit { shell.value.table.counters }.get()) ?? SessionCounters()
+    }
+
+    /// Where datagrams to a peer go, if it has written.
+    package func address(of peer: PeerID) async -> NetworkAddress? {
+        let shell = shell
+        return try? await eventLoop.submit { shell.value.table.address(of: peer) }.get()
+    }
+
+    /// Closes the port. Events stop.
+    package func close() async {
+        let channel = bound.withLock { $0.take() }
+        let shell = shell
+        eventLoop.execute { shell.value.stop() }
+        try? await channel?.close().get()
+    }
+
+    private func perform(_ input: SessionTable.Input) {
+        if eventLoop.inEventLoop { return shell.value.handle(input, at: MonotonicClock.now) }
+        let shell = shell
+        eventLoop.execute { shell.value.handle(input, at: MonotonicClock.now) }
+    }
+}
+
+private enum DatagramSizes {
+    /// Datagrams read by one system call.
+    static let vector = 32
+    /// Room for one datagram, with what a shaper adds to it.
+    static let slot = 2048
+    /// Room for a packet train at line rate while this process waits for a processor.
+    static let socketBuffer = 4 << 20
+}
+
+/// Performs the effects of the session table; lives on the endpoint's event loop.
+final class SessionShell {
+    let table: SessionTable
+    private let eventLoop: any EventLoop
+    private let onEvent: @Sendable (UDPEndpoint.Event) -> Void
+    private let shaper: Shaper?
+    private var held = HeldDatagrams()
+    private var addresses = SocketAddressCache()
+    private var context: ChannelHandlerContext?
+    private var effects: [SessionTable.Effect] = []
+    private var timer: LoopTimer
+    private var isReading = false
+    private var isFlushScheduled = false
+
+    init(
+        table: SessionTable, eventLoop: any EventLoop, shaper: Shaper?,
+        onEvent: @escaping @Sendable (UDPEndpoint.Event) -> Void
+    ) {
+        self.table = table
+        self.eventLoop = eventLoop
+        self.shaper = shaper
+        self.onEvent = onEvent
+        timer = LoopTimer(eventLoop: eventLoop)
+    }
+
+    func start(_ context: ChannelHandlerContext) {
+        self.context = context
+        timer.action = { [unowned self] in wake() }
+        rearm()
+    }
+
+    func stop() {
+        context = nil
+        timer.cancel()
+        timer.action = nil
+    }
+
+    func handle(_ input: SessionTable.Input, at now: Instant) {
+        // Events may come back here from inside their handler: the effects of each input have their own array.
+        var effects = self.effects
+        self.effects = []
+        table.handle(input, at: now, into: &effects)
+        for effect in effects {
+            switch effect {
+            case .transmit(let bytes, let address): transmit(bytes, to: address)
+            case .deliver(let payload, let peer, let address):
+                onEvent(.payload(payload, from: peer, address: address, receivedAt: now))
+            case .established(let peer, let key, let address): onEvent(.established(peer, key, address))
+            case .failed(let peer, let reason): onEvent(.failed(peer, reason))
+            }
+        }
+        effects.removeAll(keepingCapacity: true)
+        self.effects = effects
+        if !isReading { rearm() }
+    }
+
+    func read(_ envelope: AddressedEnvelope<ByteBuffer>) {
+        let now = MonotonicClock.now
+        isReading = true
+        guard let source = addresses.address(envelope.remoteAddress) else { return }
+        let datagram = Array(envelope.data.readableBytesView)
+        guard let shaper else { return handle(.datagram(datagram, from: source), at: now) }
+        if let arrival = shaper.unwrap(datagram, from: source) { held.insert(arrival) }
+    }
+
+    func readComplete() {
+        isReading = false
+        if shaper != nil { releaseHeld() }
+        context?.flush()
+        rearm()
+    }
+
+    private func wake() {
+        let now = MonotonicClock.now
+        if shaper != nil { releaseHeld() }
+        if let deadline = table.nextDeadline, deadline <= now { handle(.timer, at: now) }
+        rearm()
+    }
+
+    /// Hands over what the emulated network has delivered by now, with the exact times of its deliveries.
+    private func releaseHeld() {
+        guard let shaper else { return }
+        let now = MonotonicClock.now
+        held.advance(to: now, through: shaper)
+        while let next = held.takeDelivered(by: now) {
+            handle(.datagram(next.bytes, from: next.source), at: next.deliveredAt)
+        }
+    }
+
+    private func rearm() {
+        let deadlines = [table.nextDeadline, held.nextDeadline].compactMap { $0 }
+        timer.set(deadlines.min())
+    }
+
+    private func transmit(_ bytes: [UInt8], to address: NetworkAddress) {
+        guard let context, let socket = addresses.socket(address) else { return }
+        var datagram = bytes
+        if let shaper {
+            guard let wrapped = shaper.wrap(bytes, to: address, at: MonotonicClock.now) else { return }
+            datagram = wrapped
+        }
+        var buffer = context.channel.allocator.buffer(capacity: datagram.count)
+        buffer.writeBytes(datagram)
+        context.write(
+            NIOAny(AddressedEnvelope(remoteAddress: socket, data: buffer)), promise: nil)
+        scheduleFlush()
+    }
+
+    /// One flush for everything that is written in this turn of the loop.
+    private func scheduleFlush() {
+        guard !isReading, !isFlushScheduled else { return }
+        isFlushScheduled = true
+        eventLoop.assumeIsolated().execute { [self] in
+            isFlushScheduled = false
+            context?.flush()
+        }
+    }
+}
+
+/// Passes datagrams from the channel to the shell.
+private final class DatagramHandler: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+
+    private let shell: SessionShell
+
+    init(shell: SessionShell) { self.shell = shell }
+
+    func channelActive(context: ChannelHandlerContext) {
+        shell.start(context)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        shell.stop()
+        context.fireChannelInactive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { shell.read(unwrapInboundIn(data)) }
+
+    func channelReadComplete(context: ChannelHandlerContext) { shell.readComplete() }
+
+    /// An unreachable destination is not an error of the port; the session's own timers notice silence.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {}
+}
