@@ -24,9 +24,7 @@ package enum Limits {
 
     /// Members that a peer keeps; further ones are dropped and counted.
     package static let members = 16_384
-    /// Bytes of a gossip value.
-    package static let entryValueBytes = 16_384
-    /// Bytes of a gossip value that may travel in one datagram; larger values go over a stream.
+    /// Bytes of a gossip value: with its headers it has to fit in one datagram.
     package static let entryDatagramValueBytes = 960
     /// Entries of one owner.
     package static let entriesPerOwner = 64

@@ -25,6 +25,19 @@ package enum NetworkExamples {
         return nil
     }
 
+    /// The whole document, with the fragments that are not part of it yet.
+    package static var text: String {
+        documents.compactMap { try? String(contentsOfFile: $0, encoding: .utf8) }.joined(separator: "\n")
+    }
+
+    /// Names of all examples in the order of their appearance.
+    package static var names: [String] {
+        text.split(separator: "\n").compactMap { line in
+            guard line.hasPrefix("<!-- example "), line.hasSuffix(" -->") else { return nil }
+            return String(line.dropFirst("<!-- example ".count).dropLast(" -->".count))
+        }
+    }
+
     private static var documents: [String] {
         let fragments = root + "/docs/network"
         let names = ((try? FileManager.default.contentsOfDirectory(atPath: fragments)) ?? []).sorted()
