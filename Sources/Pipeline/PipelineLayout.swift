@@ -62,6 +62,11 @@ package struct PipelineLayout: Hashable, Sendable {
         return nil
     }
 
+    /// The validation batches, of `batches` in all, that a pipeline runs.
+    package func validationShare(of pipeline: Int, batches: Int) -> Range<Int> {
+        (batches * pipeline / pipelines.count)..<(batches * (pipeline + 1) / pipelines.count)
+    }
+
     /// Refuses a layout that does not compute every layer of every micro-batch exactly once.
     package func validate(layerCount: Int, microBatchCount: Int) throws(LayoutError) {
         guard !pipelines.isEmpty else { throw .noPipelines }

@@ -15,6 +15,7 @@ struct PipelineLayoutTests {
         #expect(last.previous == peer(3) && last.isLast && !last.isFirst)
         #expect(layout.position(of: peer(9)) == nil)
         #expect(layout.peers == (1...4).map(peer))
+        #expect((0..<2).map { layout.validationShare(of: $0, batches: 5) } == [0..<2, 2..<5])
     }
 
     @Test("gaps, overlaps and repeated peers are refused")
@@ -135,26 +136,5 @@ struct JobSpecTests {
         plain.checkpointEvery = 0
         plain.validation.every = 0
         #expect(steps.filter(plain.checkpoints) == [99] && steps.filter(plain.validates).isEmpty)
-    }
-
-    @Test("windows stay in their part of the data and differ between steps and sequences")
-    func windows() throws {
-        let sampler = try #require(BatchSampler(spec: Sample.spec, tokenCount: 10_000))
-        #expect(sampler.trainingTokens == 0..<9000 && sampler.validationTokens == 9000..<10_000)
-        var starts: [Int] = []
-        for step in 0..<50 as Range<UInt64> {
-            for microBatch in 0..<4 {
-                for window in sampler.windows(of: microBatch, in: StepPhase(step: step, pass: .training)) {
-                    #expect(window.count == 33 && sampler.trainingTokens.contains(window.upperBound - 1))
-                    starts.append(window.lowerBound)
-                }
-            }
-        }
-        #expect(Set(starts).count > 380, "400 draws from 8,968 starts repeat about nine times, not more")
-        let held = (0..<4).flatMap { sampler.windows(of: $0, in: StepPhase(step: 3, pass: .validation)) }
-        #expect(held.first?.lowerBound == 9000 && held.last?.upperBound == 10_000)
-        #expect(held == (0..<4).flatMap { sampler.windows(of: $0, in: StepPhase(step: 9, pass: .validation)) })
-        #expect(BatchSampler(spec: Sample.spec, tokenCount: 65) == nil)
-        #expect(BatchSampler(spec: Sample.spec, tokenCount: 66) != nil)
     }
 }
