@@ -2,9 +2,7 @@
 // KERNELS_SET.
 #include "CKernels.h"
 
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#else
+#if !defined(__clang__)
 #pragma GCC optimize("fp-contract=off") // GCC ignores the standard's pragma
 #endif
 

@@ -1,4 +1,6 @@
 // Choosing the kernels at run time.
+#pragma STDC FP_CONTRACT OFF
+
 #include "targets.h"
 
 #if WEFT_HAVE_X86

@@ -6,7 +6,7 @@
 // element sees exactly the plain loop "for k: c = fma(a, b, c)".
 #pragma once
 
-#define BLOCK_K 256
+#define BLOCK_K 192 // a panel of b, 48 columns wide, stays in a first cache of 48 KiB
 #if TILE_COLUMNS == 48
 #define BLOCK_N 480
 #else

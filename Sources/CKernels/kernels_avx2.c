@@ -1,4 +1,6 @@
 // The kernels for AVX2.
+#pragma STDC FP_CONTRACT OFF
+
 #include "targets.h"
 
 #if WEFT_HAVE_X86

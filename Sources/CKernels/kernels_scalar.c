@@ -1,4 +1,6 @@
 // The kernels for scalar.
+#pragma STDC FP_CONTRACT OFF
+
 #include "targets.h"
 
 #if 1 // every machine

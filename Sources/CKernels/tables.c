@@ -1,8 +1,7 @@
 // Kernels that only move or add whole rows, and the counter-based numbers: the same code on every machine.
-#include "CKernels.h"
-
-// No product here feeds a sum yet, so that there is nothing to contract; this keeps it so.
 #pragma STDC FP_CONTRACT OFF
+
+#include "CKernels.h"
 
 void weft_embed(float *out, const int32_t *tokens, const float *token_table, const float *position_table, size_t batch,
                 size_t time, size_t width) {

@@ -19,7 +19,7 @@ package struct SafetensorsFile: Sendable {
     package func integers(_ name: String) throws(SafetensorsError) -> [Int32] {
         guard let entry = header[name] else { throw .missingTensor(name) }
         guard entry.type == .int32 else { throw .unsuitableTensor(name, "its elements are \(entry.type.rawValue)") }
-        return Self.words(bytes[entry.range]).map { Int32(bitPattern: $0) }
+        return Self.littleEndian32(bytes[entry.range]).map { Int32(bitPattern: $0) }
     }
 
     /// The numbers in a tensor's bytes, as they lie in a file of this format (little-endian).
@@ -30,11 +30,11 @@ package struct SafetensorsFile: Sendable {
             throw .unsuitableTensor(name, "\(bytes.count) bytes are no whole number of \(type.rawValue) elements")
         }
         switch type {
-        case .float32: return words(bytes).map { Float(bitPattern: $0) }
-        case .bfloat16: return halves(bytes).map { Float(bitPattern: UInt32($0) << 16) }
-        case .float16: return halves(bytes).map(float(half:))
+        case .float32: return littleEndian32(bytes).map { Float(bitPattern: $0) }
+        case .bfloat16: return littleEndian16(bytes).map { Float(bitPattern: UInt32($0) << 16) }
+        case .float16: return littleEndian16(bytes).map(float(half:))
         case .float64:
-            let low = words(bytes)
+            let low = littleEndian32(bytes)
             return stride(from: 0, to: low.count, by: 2).map { index in
                 Float(Double(bitPattern: UInt64(low[index + 1]) << 32 | UInt64(low[index])))
             }
@@ -42,13 +42,13 @@ package struct SafetensorsFile: Sendable {
         }
     }
 
-    private static func words(_ bytes: ArraySlice<UInt8>) -> [UInt32] {
+    private static func littleEndian32(_ bytes: ArraySlice<UInt8>) -> [UInt32] {
         bytes.withUnsafeBytes { raw in
             (0..<raw.count / 4).map { UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)) }
         }
     }
 
-    private static func halves(_ bytes: ArraySlice<UInt8>) -> [UInt16] {
+    private static func littleEndian16(_ bytes: ArraySlice<UInt8>) -> [UInt16] {
         bytes.withUnsafeBytes { raw in
             (0..<raw.count / 2).map { UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)) }
         }
@@ -74,22 +74,22 @@ extension SafetensorsFile {
     package struct Tensor: Sendable {
         package let name: String
         package let shape: [Int]
-        package let values: [Float]
+        package let numbers: [Float]
 
-        /// The shape must have as many numbers as there are values.
-        package init(_ name: String, shape: [Int], values: [Float]) {
-            precondition(shape.reduce(1, *) == values.count, "\(name) has \(values.count) numbers for \(shape)")
+        /// `numbers` must have as many elements as the shape says, in row-major order.
+        package init(_ name: String, shape: [Int], numbers: [Float]) {
+            precondition(shape.reduce(1, *) == numbers.count, "\(name) has \(numbers.count) numbers for \(shape)")
             self.name = name
             self.shape = shape
-            self.values = values
+            self.numbers = numbers
         }
     }
 
     /// The bytes of a file with these tensors in this order. Names must differ. The same input gives the same bytes.
     package static func encode(_ tensors: [Tensor], metadata: [SafetensorsHeader.Remark] = []) -> [UInt8] {
         var file = header(of: tensors, metadata: metadata)
-        file.reserveCapacity(file.count + tensors.reduce(0) { $0 + 4 * $1.values.count })
-        for tensor in tensors { append(tensor.values, to: &file) }
+        file.reserveCapacity(file.count + tensors.reduce(0) { $0 + 4 * $1.numbers.count })
+        for tensor in tensors { append(tensor.numbers, to: &file) }
         return file
     }
 
@@ -115,7 +115,7 @@ extension SafetensorsFile {
         }
         var offset = 0
         for tensor in tensors {
-            let end = offset + 4 * tensor.values.count
+            let end = offset + 4 * tensor.numbers.count
             let shape = tensor.shape.map(String.init).joined(separator: ",")
             let text = ":{\"dtype\":\"F32\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
             members.append(SafetensorsJSON.quote(tensor.name) + Array(text.utf8))

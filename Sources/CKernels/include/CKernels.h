@@ -31,7 +31,7 @@ typedef enum weft_instruction_set {
 } weft_instruction_set;
 
 /// Floats of scratch memory that `gemm` and the attention kernels need.
-#define WEFT_WORKSPACE_FLOATS ((size_t)(256 * 576 + 256 * 192 + 16 * 64 + 64))
+#define WEFT_WORKSPACE_FLOATS ((size_t)(192 * 576 + 192 * 192 + 16 * 64 + 64))
 static inline size_t weft_workspace_floats(void) { return WEFT_WORKSPACE_FLOATS; }
 
 /// The constants of one AdamW step, already combined (see `adamw`).
