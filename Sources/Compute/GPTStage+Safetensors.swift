@@ -2,7 +2,7 @@ extension GPTStage {
     /// The stage's parameters as tensors for a safetensors file, in layout order under GPT-2's names.
     package func tensors() -> [SafetensorsFile.Tensor] {
         parameterLayout.slots.map { slot in
-            SafetensorsFile.Tensor(slot.name, shape: slot.shape, numbers: weights.array(slot.range))
+            SafetensorsFile.Tensor(slot.name, shape: slot.shape, values: weights.array(slot.range))
         }
     }
 
@@ -29,9 +29,9 @@ extension AdamW {
         return layout.slots.flatMap { slot in
             [
                 SafetensorsFile.Tensor(
-                    "adam.m." + slot.name, shape: slot.shape, numbers: Array(moments.first[slot.range])),
+                    "adam.m." + slot.name, shape: slot.shape, values: Array(moments.first[slot.range])),
                 SafetensorsFile.Tensor(
-                    "adam.v." + slot.name, shape: slot.shape, numbers: Array(moments.second[slot.range])),
+                    "adam.v." + slot.name, shape: slot.shape, values: Array(moments.second[slot.range])),
             ]
         }
     }

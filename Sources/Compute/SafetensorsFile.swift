@@ -76,8 +76,8 @@ extension SafetensorsFile {
         package let shape: [Int]
         package let numbers: [Float]
 
-        /// `numbers` must have as many elements as the shape says, in row-major order.
-        package init(_ name: String, shape: [Int], numbers: [Float]) {
+        /// `values` must have as many elements as the shape says, in row-major order.
+        package init(_ name: String, shape: [Int], values numbers: [Float]) {
             precondition(shape.reduce(1, *) == numbers.count, "\(name) has \(numbers.count) numbers for \(shape)")
             self.name = name
             self.shape = shape

@@ -13,9 +13,9 @@ struct SafetensorsTests {
     @Test("what is written is read back")
     func roundTrip() throws {
         let tensors = [
-            SafetensorsFile.Tensor("h.0.weight", shape: [2, 3], numbers: [1, -0.0, .pi, 0x1p-149, .infinity, -7]),
-            SafetensorsFile.Tensor("empty", shape: [0, 5], numbers: []),
-            SafetensorsFile.Tensor("quote\"\\\n\u{1}é", shape: [], numbers: [4]),
+            SafetensorsFile.Tensor("h.0.weight", shape: [2, 3], values: [1, -0.0, .pi, 0x1p-149, .infinity, -7]),
+            SafetensorsFile.Tensor("empty", shape: [0, 5], values: []),
+            SafetensorsFile.Tensor("quote\"\\\n\u{1}é", shape: [], values: [4]),
         ]
         let remarks = [SafetensorsHeader.Remark("step", "12"), SafetensorsHeader.Remark("name", "a\tb")]
         let bytes = SafetensorsFile.encode(tensors, metadata: remarks)
@@ -88,8 +88,8 @@ struct SafetensorsTests {
     func mutations() throws {
         let good = SafetensorsFile.encode(
             [
-                SafetensorsFile.Tensor("a", shape: [2], numbers: [1, 2]),
-                SafetensorsFile.Tensor("b", shape: [1], numbers: [3]),
+                SafetensorsFile.Tensor("a", shape: [2], values: [1, 2]),
+                SafetensorsFile.Tensor("b", shape: [1], values: [3]),
             ], metadata: [SafetensorsHeader.Remark("k", "v")])
         var random = SeededGenerator(seed: 5)
         var accepted = 0
