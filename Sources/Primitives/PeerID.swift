@@ -34,6 +34,9 @@ package struct PeerID: Hashable, Comparable, Sendable {
         }
     }
 
+    /// The first eight bytes as a number that is ordered like the identities.
+    package var prefix: UInt64 { words[0].byteSwapped }
+
     package static func < (left: PeerID, right: PeerID) -> Bool {
         for word in 0..<4 where left.words[word] != right.words[word] {
             return left.words[word].byteSwapped < right.words[word].byteSwapped

@@ -41,11 +41,6 @@ package struct DigestTable: Sendable {
     }
 }
 
-extension PeerID {
-    /// The first eight bytes of the identity, in the order of the identities.
-    package var prefix: UInt64 { bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
-}
-
 /// The 64 bucket digests of a `DigestTable`.
 package struct BucketDigests: Hashable, WireCodable {
     package let buckets: [UInt32]

@@ -116,7 +116,8 @@ package struct Gossip: ProtocolCore {
     /// Another peer has an entry of ours that is newer than what we know of: a former life whose clock was ahead.
     private mutating func hearOfMyself(_ entry: SignedEntry, at now: Instant, into effects: inout [Effect]) {
         let known = store.entry(of: signer.peer, entry.key)
-        if let known, known.version > entry.version || known == entry { return counters.count(.stale) }
+        if let known, known.version > entry.version { return counters.count(.stale) }
+        if let known, known.version == entry.version, known.value == entry.value { return counters.count(.duplicate) }
         guard entry.isAuthentic(signer) else { return counters.count(.forged) }
         lastVersion = max(lastVersion, entry.version)
         if let known {
@@ -124,8 +125,10 @@ package struct Gossip: ProtocolCore {
             take(
                 SignedEntry(key: entry.key, version: lastVersion, value: known.value, signer: signer), at: now,
                 into: &effects)
-        } else if !withdrawals.contains(entry.key) {
+        } else {
+            // Kept like everybody else keeps it, until it is published again or withdrawn.
             withdrawals.append(entry.key)
+            take(entry, at: now, into: &effects)
         }
     }
 
@@ -240,7 +243,7 @@ package struct Gossip: ProtocolCore {
         guard root != store.digests.root, livePositions[sender] != nil else { return }
         if let nextSync, now < nextSync { return }
         let isSettled = lastChange.map { now - $0 >= configuration.settleTime } ?? true
-        let isImpatient = lastSync.map { now - $0 >= configuration.syncPatience } ?? true
+        let isImpatient = (lastSync ?? startedAt).map { now - $0 >= configuration.syncPatience } ?? true
         guard isSettled || isImpatient else { return }
         lastSync = now
         nextSync = now + configuration.syncInterval * (0.75 + 0.5 * generator.unit())

@@ -87,9 +87,14 @@ extension Membership {
     }
 
     /// What the accused must hear before anything else, so that it can refute at once (Lifeguard, IV-C: "Buddy System").
-    private func accusations(against target: PeerID) -> [MembershipMessage] {
+    /// Its own record goes with it: a peer that lost its memory, and whose clock went back, sees what it has to outbid.
+    func accusations(against target: PeerID) -> [MembershipMessage] {
         guard let slot = others.slot(of: target) else { return [] }
-        return others[slot].state == .alive ? [] : overridingStatements(at: slot)
+        switch others[slot].state {
+        case .alive: return []
+        case .suspect, .left: return overridingStatements(at: slot)
+        case .dead: return [.alive(others[slot].record)] + overridingStatements(at: slot)
+        }
     }
 
     mutating func pingOnDemand(_ target: PeerID, at now: Instant, into effects: inout [Effect]) {
@@ -143,6 +148,7 @@ extension Membership {
         // After a repetition nobody knows which ping was answered (Karn's rule).
         guard probe.helpers == nil else { return }
         let roundTrip = now - probe.sent
+        typicalRoundTrip.add(roundTrip)
         if let slot = others.slot(of: sender) { others[slot].roundTrip.add(roundTrip) }
         effects.append(.roundTrip(sender, roundTrip))
         if probe.purpose == .onDemand { effects.append(.event(.pinged(sender, roundTrip: roundTrip))) }
@@ -161,17 +167,20 @@ extension Membership {
         probes[index].nacks += 1
     }
 
-    /// Time-outs follow the measured round trip, so that far peers are not suspected and near ones not waited for.
+    /// How long an answer of the peer may take. Time-outs follow the measured round trip, so that far peers are not suspected
+    /// and near ones not waited for; a peer that was not measured yet gets twice what others take, and time for a handshake.
+    private func patience(with target: PeerID) -> Duration {
+        if let measured = others.slot(of: target).flatMap({ others[$0].roundTrip.patience }) { return measured }
+        guard let typical = typicalRoundTrip.patience else { return configuration.initialProbeTimeout }
+        return min(configuration.initialProbeTimeout, typical * 2 + .milliseconds(100))
+    }
+
     private func directTimeout(_ target: PeerID) -> Duration {
-        let measured = others.slot(of: target).flatMap { others[$0].roundTrip.patience }
-        guard let measured else { return configuration.initialProbeTimeout * health.multiplier }
-        return max(configuration.minimumProbeTimeout, measured + .milliseconds(50)) * health.multiplier
+        max(configuration.minimumProbeTimeout, patience(with: target) + .milliseconds(50)) * health.multiplier
     }
 
     private func indirectTimeout(_ target: PeerID) -> Duration {
-        let measured = others.slot(of: target).flatMap { others[$0].roundTrip.patience }
-        guard let measured else { return configuration.initialProbeTimeout * health.multiplier }
-        return max(configuration.minimumIndirectTimeout, measured * 2 + .milliseconds(100)) * health.multiplier
+        max(configuration.minimumIndirectTimeout, patience(with: target) * 2 + .milliseconds(100)) * health.multiplier
     }
 
     /// Tries one of the dead: the two sides of a healed partition find each other so.

@@ -20,7 +20,7 @@ extension Membership {
             if record.incarnation < known { counters.count(.stale) }
             // A returning peer may not know what it has to refute; nobody else is told, or stale news would echo.
             if sender == record.peer, others[slot].state != .alive {
-                effects.append(.send(overridingStatements(at: slot), to: sender))
+                effects.append(.send(accusations(against: sender), to: sender))
             }
             return
         }

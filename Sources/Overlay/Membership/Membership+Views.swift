@@ -24,7 +24,7 @@ extension Membership {
     ) {
         guard digest != view.root else { return }
         if let next = nextViewSync, now < next { return }
-        let isPatient = lastViewSync.map { now - $0 < configuration.viewSyncInterval * 2 } ?? true
+        let isPatient = now - (lastViewSync ?? startedAt) < configuration.viewSyncInterval * 2
         guard news.isEmpty || !isPatient else { return }
         nextViewSync = now + configuration.viewSyncInterval * (0.75 + 0.5 * generator.unit())
         lastViewSync = now

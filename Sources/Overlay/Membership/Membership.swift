@@ -44,7 +44,6 @@ package struct Membership: ProtocolCore {
         var farewell: Farewell?
     }
 
-    /// What a peer whose identity is not known is told to expect.
     let configuration: MembershipConfiguration
     let signer: Signer
     var generator: SeededGenerator
@@ -60,6 +59,8 @@ package struct Membership: ProtocolCore {
     var live: [Int] = []
     var view = DigestTable()
     var health = LocalHealth()
+    /// Round trips to everybody, for those who were not measured yet.
+    var typicalRoundTrip = RoundTripEstimator()
     var schedule = ProbeSchedule()
     var news = BroadcastQueue<NewsSubject>()
     var hasLeft = false
@@ -101,6 +102,9 @@ package struct Membership: ProtocolCore {
 
     /// Live peers, with this one.
     package var liveCount: Int { live.count + 1 }
+
+    /// The digest of the live members and their incarnations; equal where views are equal.
+    package var viewDigest: UInt64 { view.root }
 
     /// Everybody known, with this peer, sorted by identity. `since` of this peer is when it was last asked to start.
     package var members: [Member] {

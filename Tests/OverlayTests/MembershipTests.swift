@@ -1,0 +1,309 @@
+import Overlay
+import Primitives
+import Testing
+import Wire
+
+@Suite("Membership: which statement overrides which")
+struct MembershipTests {
+    @Test("A signed record makes a member; a forged one does nothing and is counted")
+    func forgedRecord() {
+        var harness = MembershipHarness()
+        harness.receive(.alive(Fixtures.forgedRecord(1, incarnation: 5)), from: 2)
+        #expect(harness.state(1) == nil && harness.core.counters[.forged] == 1)
+        harness.receive(.alive(Fixtures.record(1, incarnation: 5)), from: 2)
+        #expect(harness.state(1) == .alive)
+        #expect(harness.events == [.memberUp(Fixtures.peer(1))])
+        harness.receive(.alive(Fixtures.forgedRecord(1, incarnation: 9)), from: 2)
+        #expect(harness.core.member(Fixtures.peer(1))?.record.incarnation == 5, "a forgery must not replace a record")
+        #expect(harness.core.counters[.forged] == 2)
+    }
+
+    @Test("An older record is stale, an equal one nothing new, a newer one replaces")
+    func staleRecord() {
+        var harness = MembershipHarness()
+        harness.introduce(1...1)
+        harness.receive(.alive(Fixtures.record(1, incarnation: 4)), from: 2)
+        #expect(harness.core.counters[.stale] == 1)
+        harness.receive(.alive(Fixtures.record(1, incarnation: 5)), from: 2)
+        #expect(harness.events.isEmpty && harness.core.counters[.stale] == 1)
+        harness.receive(.alive(Fixtures.record(1, incarnation: 6)), from: 2)
+        #expect(harness.events == [.memberUpdated(Fixtures.peer(1))])
+        #expect(harness.core.member(Fixtures.peer(1))?.record.incarnation == 6)
+    }
+
+    @Test("Accusations of an unknown peer, or of an incarnation nobody signed, do nothing")
+    func baselessAccusation() {
+        var harness = MembershipHarness()
+        harness.introduce(1...4)
+        for incarnation in [UInt64(4), 6, .max] {
+            harness.receive(.suspect(MembershipHarness.accusation(of: 1, by: 2, incarnation: incarnation)), from: 2)
+            harness.receive(.dead(MembershipHarness.accusation(of: 1, by: 2, incarnation: incarnation)), from: 2)
+            #expect(harness.state(1) == .alive, "incarnation \(incarnation)")
+        }
+        harness.receive(.dead(MembershipHarness.accusation(of: 77, by: 2)), from: 2)
+        #expect(harness.state(77) == nil)
+        #expect(harness.core.counters[.unknownSubject] == 5 && harness.core.counters[.stale] == 2)
+    }
+
+    @Test("A suspect that does not refute dies after its time; one that does lives")
+    func suspicionAndRefutation() {
+        for refutes in [true, false] {
+            var harness = MembershipHarness()
+            harness.introduce(1...8)
+            harness.receive(.suspect(MembershipHarness.accusation(of: 1, by: 2)), from: 2)
+            #expect(harness.events.contains(.memberSuspected(Fixtures.peer(1), by: Fixtures.peer(2))))
+            #expect(harness.state(1) == .suspect)
+            for accuser in [3, 4, 5] {
+                harness.receive(.suspect(MembershipHarness.accusation(of: 1, by: accuser)), from: accuser)
+            }
+            if refutes { harness.receive(.alive(Fixtures.record(1, incarnation: 6)), from: 3) }
+            // The others answer, so only the suspect is in question.
+            let minimum = MembershipConfiguration().minimumSuspicion(count: 9)
+            harness.pass(minimum.seconds - 0.1)
+            #expect(harness.state(1) == (refutes ? .alive : .suspect))
+            harness.pass(0.2)
+            if refutes { continue }
+            #expect(harness.state(1) == .dead)
+            #expect(harness.events.contains(.memberDown(Fixtures.peer(1))))
+        }
+    }
+
+    @Test("One peer's word that another is dead is only a suspicion, until it has had time to refute")
+    func prematureDeath() {
+        var harness = MembershipHarness()
+        harness.introduce(1...8)
+        harness.receive(.dead(MembershipHarness.accusation(of: 1, by: 2)), from: 2)
+        #expect(harness.state(1) == .suspect, "a single liar must not bury anybody")
+        harness.receive(.dead(MembershipHarness.accusation(of: 1, by: 2)), from: 2)
+        #expect(harness.state(1) == .suspect)
+        harness.now = harness.now + .seconds(1.2)
+        harness.receive(.dead(MembershipHarness.accusation(of: 1, by: 3)), from: 3)
+        #expect(harness.state(1) == .dead)
+    }
+
+    @Test("An accused peer refutes with a higher incarnation that its accuser hears first")
+    func refuting() {
+        var harness = MembershipHarness()
+        harness.introduce(1...2)
+        let accusation = MembershipHarness.accusation(of: 0, by: 2, incarnation: 1000)
+        for message in [MembershipMessage.suspect(accusation), .dead(accusation)] {
+            harness.receive(message, from: 1)
+        }
+        #expect(harness.core.ownRecord.incarnation == 1001)
+        #expect(harness.core.ownRecord.isAuthentic(Fixtures.signer(0)))
+        #expect(harness.sent(to: 1) == [.alive(harness.core.ownRecord)])
+        // A lie about a future incarnation must not burn incarnations.
+        harness.receive(.suspect(MembershipHarness.accusation(of: 0, by: 2, incarnation: .max - 1)), from: 1)
+        #expect(harness.core.ownRecord.incarnation == 1001 && harness.core.counters[.unexpected] == 1)
+    }
+
+    @Test("A goodbye counts only if the leaver signed it, and outlives old records")
+    func farewell() {
+        var harness = MembershipHarness()
+        harness.introduce(1...3)
+        let forged = Farewell(incarnation: 5, signer: forger(of: 1))
+        harness.receive(.left(forged), from: 2)
+        #expect(harness.state(1) == .alive && harness.core.counters[.forged] == 1)
+        harness.receive(.left(Farewell(incarnation: 5, signer: Fixtures.signer(1))), from: 2)
+        #expect(harness.state(1) == .left && harness.events == [.memberLeft(Fixtures.peer(1))])
+        harness.receive(.alive(Fixtures.record(1, incarnation: 5)), from: 2)
+        #expect(harness.state(1) == .left, "the old record must not bring the peer back")
+        harness.receive(.alive(Fixtures.record(1, incarnation: 6)), from: 2)
+        #expect(harness.state(1) == .alive, "a new life is welcome")
+        harness.receive(.left(Farewell(incarnation: 5, signer: Fixtures.signer(1))), from: 2)
+        #expect(harness.state(1) == .alive, "a replayed goodbye is stale")
+    }
+
+    /// Says that it is another peer, but cannot sign for it.
+    private func forger(of number: Int) -> Signer {
+        let other = Fixtures.signer(number + 1_000_000)
+        return Signer(peer: Fixtures.peer(number), sign: other.sign, verify: other.verify)
+    }
+
+    @Test("The dead are remembered, then forgotten")
+    func retention() {
+        var configuration = MembershipConfiguration()
+        configuration.deadRetention = .seconds(30)
+        var harness = MembershipHarness(configuration: configuration)
+        harness.introduce(1...1)
+        harness.pass(20)  // never answers
+        #expect(harness.state(1) == .dead)
+        harness.pass(40)
+        #expect(harness.state(1) == nil && harness.core.members.count == 1)
+        let forgotten = harness.effects.contains {
+            if case .forget(let peer) = $0 { peer == Fixtures.peer(1) } else { false }
+        }
+        #expect(forgotten, "the shell has to hear that the session may go")
+    }
+
+    @Test("A record of this identity that it did not sign now is reported, and outbid")
+    func identityConflict() {
+        var harness = MembershipHarness()
+        harness.introduce(1...1)
+        harness.receive(.alive(Fixtures.record(0, incarnation: 2000)), from: 1)
+        #expect(harness.events.contains(.identityConflict(incarnation: 2000)))
+        #expect(harness.core.ownRecord.incarnation == 2001)
+    }
+
+    @Test("A peer that comes back with an old incarnation is told what it has to outbid")
+    func returnWithOldClock() {
+        var harness = MembershipHarness()
+        harness.introduce(1...1)
+        harness.pass(20)
+        #expect(harness.state(1) == .dead)
+        harness.receive(.join(Fixtures.record(1, incarnation: 3)), from: 1)
+        #expect(harness.state(1) == .dead)
+        let told = harness.sent(to: 1).contains {
+            if case .dead(let word) = $0 { word.incarnation == 5 } else { false }
+        }
+        #expect(told)
+    }
+
+    @Test("A join is answered with everybody live, in pages that fit datagrams")
+    func pages() {
+        var harness = MembershipHarness()
+        harness.introduce(1...30)
+        harness.receive(.join(Fixtures.record(99, incarnation: 5)), from: 99)
+        var listed: [PeerID] = []
+        var cursors: [PeerID?] = []
+        for message in harness.sent(to: 99) {
+            guard case .statePage(let records, let cursor) = message else { continue }
+            #expect(message.datagramBytes.count <= Limits.datagramPayloadBytes)
+            listed += records.map(\.peer)
+            cursors.append(cursor)
+        }
+        #expect(listed == (0...30).map { Fixtures.peer($0) }.sorted(), "sorted, with this peer and without the asker")
+        #expect(cursors.dropLast().allSatisfy { $0 != nil } && cursors.last == .some(nil))
+    }
+
+    @Test("A long list goes on where the last page ended")
+    func longList() throws {
+        var harness = MembershipHarness()
+        harness.introduce(1...200)
+        var listed: [PeerID] = []
+        var cursor: PeerID?
+        var requests = 0
+        repeat {
+            requests += 1
+            harness.receive(.stateRequest(after: cursor), from: 5)
+            for message in harness.sent(to: 5) {
+                guard case .statePage(let records, let through) = message else { continue }
+                listed += records.map(\.peer)
+                cursor = through
+            }
+        } while cursor != nil && requests < 20
+        #expect(listed == (0...200).filter { $0 != 5 }.map { Fixtures.peer($0) }.sorted())
+        #expect(requests > 2 && requests < 8)
+    }
+
+    @Test("Somebody else's record in a join is not accepted")
+    func joinForOther() {
+        var harness = MembershipHarness()
+        harness.receive(.join(Fixtures.record(1, incarnation: 5)), from: 2)
+        #expect(harness.state(1) == nil && harness.core.counters[.unexpected] == 1)
+    }
+
+    @Test("A helper pings for others, relays the answer, and says nack before the time is over")
+    func helping() {
+        var harness = MembershipHarness()
+        harness.introduce(1...2)
+        let request = MembershipMessage.pingRequest(
+            sequence: 77, target: Fixtures.peer(1), timeoutMilliseconds: 500)
+        harness.receive(request, from: 2)
+        let sequences = harness.sent(to: 1).compactMap { message -> UInt32? in
+            if case .ping(let sequence, _) = message { sequence } else { nil }
+        }
+        #expect(sequences.count == 1)
+        harness.pass(0.39)
+        #expect(!harness.sent(to: 2).contains(.nack(sequence: 77)))
+        harness.pass(0.02)
+        #expect(harness.sent(to: 2).contains(.nack(sequence: 77)))
+        harness.receive(.ack(sequence: sequences[0], viewDigest: 0), from: 2)
+        #expect(!harness.sent(to: 2).contains(.relayedAck(sequence: 77)), "only the target's own ack counts")
+        harness.receive(.ack(sequence: sequences[0], viewDigest: 0), from: 1)
+        #expect(harness.sent(to: 2).contains(.relayedAck(sequence: 77)))
+    }
+
+    @Test("A peer that did not run itself blames nobody")
+    func ownPause() {
+        var harness = MembershipHarness()
+        harness.introduce(1...3)
+        harness.pass(0.6)  // probes are on their way
+        harness.now = harness.now + .seconds(30)
+        harness.feed(.timer)
+        #expect((1...3).allSatisfy { harness.state($0) == .alive }, "30 s of sleep are not the others' fault")
+        harness.pass(30)
+        #expect((1...3).allSatisfy { harness.state($0) == .dead }, "but real silence is noticed")
+    }
+
+    @Test("After its goodbye a peer says and hears nothing")
+    func leaving() {
+        var harness = MembershipHarness()
+        harness.introduce(1...3)
+        harness.feed(.leave)
+        for number in 1...3 {
+            #expect(harness.sent(to: number).contains { if case .left = $0 { true } else { false } })
+        }
+        #expect(harness.core.nextDeadline == nil)
+        harness.receive(.ping(sequence: 1, viewDigest: 0), from: 1)
+        #expect(harness.effects.isEmpty)
+    }
+
+    @Test("New addresses are signed with a new incarnation; at most eight of them")
+    func addresses() {
+        var harness = MembershipHarness()
+        let addresses = (0..<12).map { NetworkAddress(ipv4: (192, 0, 2, UInt8($0)), port: 7600) }
+        harness.feed(.setAddresses(addresses))
+        #expect(harness.core.ownRecord.incarnation == 1001)
+        #expect(harness.core.ownRecord.contact.addresses == Array(addresses.prefix(Limits.addressesPerRecord)))
+        #expect(harness.core.ownRecord.isAuthentic(Fixtures.signer(0)))
+        harness.feed(.setAddresses(addresses))
+        #expect(harness.core.ownRecord.incarnation == 1001, "nothing new, nothing signed")
+    }
+
+    @Test("Two views that differ are made equal by comparing them", arguments: [20, 150])
+    func comparingViews(count: Int) {
+        var left = MembershipHarness()
+        var right = Membership(
+            contact: Fixtures.contact(1), signer: Fixtures.signer(1), incarnation: 5, seed: 2)
+        var effects: [Membership.Effect] = []
+        right.handle(.start(known: []), at: left.now, into: &effects)
+        for number in 1...count where number % 7 != 3 {
+            left.receive(
+                .alive(Fixtures.record(number, incarnation: number % 5 == 1 && number > 1 ? 6 : 5)), from: number)
+        }
+        for number in 2...count where number % 4 != 1 {
+            right.handle(
+                .receive(.alive(Fixtures.record(number, incarnation: 5)), from: Fixtures.peer(number)), at: left.now,
+                into: &effects)
+        }
+        effects = []
+        right.handle(
+            .receive(.alive(left.core.ownRecord), from: Fixtures.peer(0)), at: left.now, into: &effects)
+        for _ in 0..<20 {
+            left.now = left.now + .seconds(3)
+            // One ping from the right; then both answer until there is nothing more to say.
+            var toLeft: [MembershipMessage] = [.ping(sequence: 1, viewDigest: right.viewDigest)]
+            while !toLeft.isEmpty {
+                var toRight: [MembershipMessage] = []
+                for message in toLeft {
+                    left.receive(message, from: 1)
+                    toRight += left.sent(to: 1)
+                }
+                effects = []
+                for message in toRight {
+                    right.handle(.receive(message, from: Fixtures.peer(0)), at: left.now, into: &effects)
+                }
+                toLeft = effects.flatMap { effect -> [MembershipMessage] in
+                    if case .send(let messages, let peer) = effect, peer == Fixtures.peer(0) {
+                        messages.filter { if case .ping = $0 { false } else { true } }
+                    } else {
+                        []
+                    }
+                }
+            }
+            if left.core.viewDigest == right.viewDigest { break }
+        }
+        #expect(left.core.viewDigest == right.viewDigest)
+    }
+}
