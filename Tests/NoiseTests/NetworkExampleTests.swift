@@ -76,4 +76,20 @@ import Wire
         let pipe = RecordPipe(keys.sealer, answer.keys.opener)
         check("noise/record", try pipe.seal(Array("hello".utf8), kind: .last))
     }
+
+    @Test func discovery() throws {
+        let sender = try identity(1)
+        let message = DiscoveryMessage(
+            contact: Contact(peer: sender.peer, agreementKey: sender.agreementPublicKey, addresses: [address(1)]),
+            timestamp: 1_700_000_000_000, isQuestion: true)
+        let datagram = message.sealed(with: try swarmSecret())
+        check("noise/discovery", datagram)
+        #expect(DiscoveryMessage(datagram: datagram, secret: try swarmSecret()) == message)
+        #expect(DiscoveryMessage(datagram: datagram, secret: try swarmSecret(0x66)) == nil, "another swarm's")
+        for position in datagram.indices {
+            var forged = datagram
+            forged[position] ^= 1
+            #expect(DiscoveryMessage(datagram: forged, secret: try swarmSecret()) == nil, "byte \(position)")
+        }
+    }
 }

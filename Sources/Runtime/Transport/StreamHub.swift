@@ -72,6 +72,12 @@ package final class StreamHub: Sendable {
         return bound
     }
 
+    /// Closes the listening port; streams that are open go on.
+    package func stopListening() async {
+        let server = state.withLock { $0.server.take() }
+        try? await server?.close().get()
+    }
+
     /// Tells how to reach a peer.
     package func learn(_ contact: Contact) { state.withLock { $0.contacts[contact.peer] = contact } }
 

@@ -67,13 +67,18 @@ package final class UDPEndpoint: Sendable {
     }
 
     /// Sends a payload of at most `Limits.datagramPayloadBytes`; waits for a session if there is none.
-    package func send(_ payload: [UInt8], to peer: PeerID) { perform(.send(payload, to: peer)) }
+    ///
+    /// `now` is the time of the turn in which a core decided to send: all packets of one train should have the same, so
+    /// that an emulated network sees them leave together however long this machine takes over them.
+    package func send(_ payload: [UInt8], to peer: PeerID, at now: Instant = MonotonicClock.now) {
+        perform(.send(payload, to: peer), at: now)
+    }
 
     /// Tells how to reach a peer.
-    package func learn(_ contact: Contact) { perform(.learn(contact)) }
+    package func learn(_ contact: Contact) { perform(.learn(contact), at: MonotonicClock.now) }
 
     /// Ends all sessions with a peer.
-    package func forget(_ peer: PeerID) { perform(.forget(peer)) }
+    package func forget(_ peer: PeerID) { perform(.forget(peer), at: MonotonicClock.now) }
 
     /// Counters of the sessions.
     package func counters() async -> SessionCounters {
@@ -95,10 +100,10 @@ package final class UDPEndpoint: Sendable {
         try? await channel?.close().get()
     }
 
-    private func perform(_ input: SessionTable.Input) {
-        if eventLoop.inEventLoop { return shell.value.handle(input, at: MonotonicClock.now) }
+    private func perform(_ input: SessionTable.Input, at now: Instant) {
+        if eventLoop.inEventLoop { return shell.value.handle(input, at: now) }
         let shell = shell
-        eventLoop.execute { shell.value.handle(input, at: MonotonicClock.now) }
+        eventLoop.execute { shell.value.handle(input, at: now) }
     }
 }
 
@@ -155,7 +160,7 @@ final class SessionShell {
         table.handle(input, at: now, into: &effects)
         for effect in effects {
             switch effect {
-            case .transmit(let bytes, let address): transmit(bytes, to: address)
+            case .transmit(let bytes, let address): transmit(bytes, to: address, at: now)
             case .deliver(let payload, let peer, let address):
                 onEvent(.payload(payload, from: peer, address: address, receivedAt: now))
             case .established(let peer, let key, let address): onEvent(.established(peer, key, address))
@@ -205,11 +210,11 @@ final class SessionShell {
         timer.set(deadlines.min())
     }
 
-    private func transmit(_ bytes: [UInt8], to address: NetworkAddress) {
+    private func transmit(_ bytes: [UInt8], to address: NetworkAddress, at now: Instant) {
         guard let context, let socket = addresses.socket(address) else { return }
         var datagram = bytes
         if let shaper {
-            guard let wrapped = shaper.wrap(bytes, to: address, at: MonotonicClock.now) else { return }
+            guard let wrapped = shaper.wrap(bytes, to: address, at: now) else { return }
             datagram = wrapped
         }
         var buffer = context.channel.allocator.buffer(capacity: datagram.count)

@@ -52,7 +52,7 @@ import Wire
         _ = try await events.wait(for: 2)
         let begun = MonotonicClock.now
         let payload = [UInt8](repeating: 1, count: Limits.datagramPayloadBytes)
-        for _ in 0..<60 { one.send(payload, to: second.peer) }
+        for _ in 0..<60 { one.send(payload, to: second.peer, at: begun) }
         let all = try await events.wait(for: 62)
         let times = all.compactMap { event -> Instant? in
             if case .payload(let bytes, _, _, let at) = event, bytes.count > 1 { at } else { nil }
