@@ -51,6 +51,9 @@ package actor JobMailbox<Message: Sendable> {
         return delivery
     }
 
+    /// The next message if one is waiting already.
+    package func nextIfWaiting() async -> Delivery? { queue.isEmpty ? nil : await next() }
+
     /// Ends the job: the reader gets `nil`, depositors go on and what they bring is dropped.
     package func close() {
         isClosed = true

@@ -1,0 +1,121 @@
+package import NIOCore
+package import Overlay
+package import Primitives
+package import Wire
+
+/// The shell of the `OverlayNode` core: feeds it what arrives, performs its effects and owns its one timer.
+///
+/// Everything happens on the event loop of the datagram endpoint, so a packet is handled where it was read and no lock
+/// is ever taken.
+package final class OverlayDriver: Sendable {
+    /// What the core's effects need from the outside; called on the event loop only.
+    package struct Port: Sendable {
+        package var send: @Sendable (_ payload: [UInt8], _ peer: PeerID) -> Void
+        package var learn: @Sendable (Contact) -> Void
+        package var forget: @Sendable (PeerID) -> Void
+        package var event: @Sendable (OverlayEvent) -> Void
+        package var now: @Sendable () -> Instant
+
+        package init(
+            send: @escaping @Sendable ([UInt8], PeerID) -> Void, learn: @escaping @Sendable (Contact) -> Void,
+            forget: @escaping @Sendable (PeerID) -> Void, event: @escaping @Sendable (OverlayEvent) -> Void,
+            now: @escaping @Sendable () -> Instant
+        ) {
+            self.send = send
+            self.learn = learn
+            self.forget = forget
+            self.event = event
+            self.now = now
+        }
+    }
+
+    private struct State {
+        var core: OverlayNode
+        var timer: Scheduled<Void>?
+        var timerDeadline: Instant?
+        var effects: [OverlayEffect] = []
+        var isStopped = false
+    }
+
+    package let eventLoop: any EventLoop
+    private let port: Port
+    private let state: NIOLoopBoundBox<State>
+
+    private init(eventLoop: any EventLoop, port: Port, state: NIOLoopBoundBox<State>) {
+        self.eventLoop = eventLoop
+        self.port = port
+        self.state = state
+    }
+
+    /// Hands a core over to an event loop.
+    package static func make(core: OverlayNode, on eventLoop: any EventLoop, port: Port) async throws -> OverlayDriver {
+        try await eventLoop.submit {
+            OverlayDriver(eventLoop: eventLoop, port: port, state: NIOLoopBoundBox(State(core: core), eventLoop: eventLoop))
+        }.get()
+    }
+
+    /// Feeds one input, from any thread; on the event loop it is handled at once.
+    package func input(_ input: OverlayInput) {
+        if eventLoop.inEventLoop {
+            handle(input, at: port.now())
+        } else {
+            eventLoop.execute { self.handle(input, at: self.port.now()) }
+        }
+    }
+
+    /// A payload that a session authenticated, with the instant at which it was read. On the event loop only.
+    package func deliver(_ payload: [UInt8], from peer: PeerID, at instant: Instant) {
+        handle(.datagram(payload, from: peer), at: instant)
+    }
+
+    /// Reads the core's state on its event loop.
+    package func read<Value: Sendable>(_ body: @escaping @Sendable (OverlayNode) -> Value) async throws -> Value {
+        try await eventLoop.submit { body(self.state.value.core) }.get()
+    }
+
+    /// Feeds a last input and then nothing more; the timer is cancelled.
+    package func stop(after last: OverlayInput?) async throws {
+        try await eventLoop.submit {
+            if let last { self.handle(last, at: self.port.now()) }
+            self.state.value.isStopped = true
+            self.state.value.timer?.cancel()
+            self.state.value.timer = nil
+        }.get()
+    }
+
+    private func handle(_ input: OverlayInput, at now: Instant) {
+        guard !state.value.isStopped else { return }
+        var effects = state.value.effects
+        state.value.effects = []
+        state.value.core.handle(input, at: now, into: &effects)
+        for effect in effects { perform(effect) }
+        effects.removeAll(keepingCapacity: true)
+        state.value.effects = effects
+        rearm()
+    }
+
+    private func perform(_ effect: OverlayEffect) {
+        switch effect {
+        case .send(let payload, let peer): port.send(payload, peer)
+        case .learn(let contact): port.learn(contact)
+        case .forget(let peer): port.forget(peer)
+        case .event(let event): port.event(event)
+        }
+    }
+
+    /// Moves the timer only when the core's deadline has moved.
+    private func rearm() {
+        let deadline = state.value.core.nextDeadline
+        guard deadline != state.value.timerDeadline else { return }
+        state.value.timer?.cancel()
+        state.value.timerDeadline = deadline
+        state.value.timer = deadline.map { deadline in
+            let wait = max(0, (deadline - port.now()).nanoseconds)
+            return eventLoop.scheduleTask(in: .nanoseconds(wait)) {
+                self.state.value.timerDeadline = nil
+                self.state.value.timer = nil
+                self.handle(.timer, at: self.port.now())
+            }
+        }
+    }
+}
