@@ -1,0 +1,305 @@
+internal import Logging
+package import Pipeline
+package import Primitives
+package import Shards
+package import Topology
+
+/// Runs one job over the swarm: plans it, prepares the stages, follows the steps, gathers checkpoints, and goes on from
+/// the last checkpoint on a new plan when a peer is lost.
+///
+/// The node that a job is given to coordinates it: it has the text, and the person who watches sits there.
+package actor JobCoordinator {
+    /// What a coordinator needs of its node.
+    package struct Port: Sendable {
+        /// Sends a job message on the control class.
+        package var send: @Sendable (JobMessage, PeerID) async throws -> Void
+        /// The graph of the live members without some.
+        package var graph: @Sendable (_ without: Set<PeerID>) async throws -> LinkGraph
+        package var name: @Sendable (PeerID) async -> String
+        /// The bytes of a shard, from the store or from its holders.
+        package var fetch: @Sendable (ShardID, [PeerID]) async throws -> [UInt8]
+        /// Puts bytes into the shard store.
+        package var store: @Sendable (_ name: String, _ bytes: [UInt8]) async throws -> CheckpointPart
+        package var now: @Sendable () -> Instant
+
+        package init(
+            send: @escaping @Sendable (JobMessage, PeerID) async throws -> Void,
+            graph: @escaping @Sendable (Set<PeerID>) async throws -> LinkGraph,
+            name: @escaping @Sendable (PeerID) async -> String,
+            fetch: @escaping @Sendable (ShardID, [PeerID]) async throws -> [UInt8],
+            store: @escaping @Sendable (String, [UInt8]) async throws -> CheckpointPart,
+            now: @escaping @Sendable () -> Instant
+        ) {
+            self.send = send
+            self.graph = graph
+            self.name = name
+            self.fetch = fetch
+            self.store = store
+            self.now = now
+        }
+    }
+
+    /// What reaches the coordinator while a run is on.
+    package enum Signal: Sendable {
+        case message(JobMessage)
+        case lost(PeerID)
+        case cancelled
+    }
+
+    /// Attempts before the job is given up; every attempt goes on from the last checkpoint.
+    package static let maximumAttempts: UInt32 = 8
+    /// How long a peer may take to get ready without any sign of progress.
+    package static let preparationPatience = Duration.seconds(60)
+
+    private let signer: Signer
+    private let port: Port
+    private let log: Logger
+    private let jobID: UInt64
+    package nonisolated let mailbox = JobMailbox<Signal>(capacityPerLane: 4096)
+
+    /// `jobID` is random.
+    package init(jobID: UInt64, signer: Signer, port: Port, log: Logger) {
+        self.jobID = jobID
+        self.signer = signer
+        self.port = port
+        self.log = log
+    }
+
+    /// Whether a run is of this job.
+    package nonisolated func coordinates(_ run: RunID) -> Bool { run.job == jobID }
+
+    /// Trains to the end, or throws `JobRunError`, `PlanningError` or what storing files threw.
+    ///
+    /// `text` is the training text, `resume` where to go on; `outputDirectory` gets checkpoints and the loss curve.
+    package func train(
+        spec named: JobSpec, text: [UInt8], resume: CheckpointManifest?, output: JobOutput,
+        report: @escaping @Sendable (TrainEvent) -> Void
+    ) async throws {
+        let data = try await port.store("\(named.name) text", text)
+        var spec = named
+        spec.data = .shard(data.shard)
+        if let resume, resume.spec.model != spec.model {
+            throw JobRunError(.refused, "the checkpoint holds a model of another shape than the job's: use its job file")
+        }
+        let baseline = UnigramBaseline(spec: spec, text: text)
+        try await announce(spec, text: text, report)
+        var checkpoint: CheckpointManifest
+        if let resume {
+            guard let adopted = CheckpointManifest(step: resume.step, spec: spec, parts: resume.parts) else {
+                throw JobRunError(.refused, "the checkpoint is not complete: use an older one")
+            }
+            guard adopted.step < spec.steps else {
+                throw JobRunError(
+                    .refused, "the checkpoint is at step \(adopted.step) already: raise steps above it to go on")
+            }
+            checkpoint = adopted
+        } else {
+            checkpoint = try await initialCheckpoint(spec, text: text)
+        }
+        let progress = JobProgress(spec: spec, start: port.now(), baseline: baseline)
+        var lost: Set<PeerID> = []
+        for attempt in 1...Self.maximumAttempts {
+            let run = RunID(job: jobID, attempt: attempt)
+            do {
+                try await perform(
+                    run, spec, data.shard, from: &checkpoint, without: lost, progress, output: output, report)
+                return
+            } catch let failure as AttemptFailure {
+                if let peer = failure.lost { lost.insert(peer) }
+                guard failure.canRetry, attempt < Self.maximumAttempts else { throw failure.error }
+                report(
+                    .notice(
+                        .init(
+                            message: "\(failure.error.detail); planning again, going on from step \(checkpoint.step)")))
+            }
+        }
+    }
+
+    private struct AttemptFailure: Error {
+        let error: JobRunError
+        let lost: PeerID?
+
+        var canRetry: Bool {
+            switch error.reason {
+            case .peerLost, .dataUnavailable, .workerFailed: true
+            case .cancelled, .refused, .protocolViolation, .diverged: false
+            }
+        }
+    }
+
+    // MARK: Before the first step
+
+    private func announce(_ spec: JobSpec, text: [UInt8], _ report: (TrainEvent) -> Void) async throws {
+        guard let sampler = BatchSampler(spec: spec, tokenCount: text.count) else {
+            throw JobRunError(
+                .refused,
+                "the text has \(text.count) bytes, too few for windows of \(spec.model.context + 1): give more text")
+        }
+        report(
+            .accepted(
+                .init(
+                    job: spec.name, coordinator: signer.peer.description,
+                    coordinatorName: await port.name(signer.peer), steps: Int(spec.steps),
+                    parameterCount: spec.parameterCount, trainingBytes: sampler.trainingTokens.count,
+                    validationBytes: sampler.validationTokens.count)))
+    }
+
+    /// The initial weights as shards, one a layer, so that every stage can fetch just its own.
+    private func initialCheckpoint(_ spec: JobSpec, text: [UInt8]) async throws -> CheckpointManifest {
+        let whole = try TrainingStage(spec: spec, layers: 0..<spec.model.layers, data: text)
+        var parts: [CheckpointPart] = []
+        let units = [ModelPart.tokenEmbedding] + (0..<spec.model.layers).map { .layers($0..<($0 + 1)) }
+        for unit in units {
+            var part = try await port.store("\(spec.name) initial \(unit)", try whole.export(unit))
+            part.part = unit
+            parts.append(part)
+        }
+        guard let manifest = CheckpointManifest(step: 0, spec: spec, parts: parts) else {
+            throw JobRunError(.workerFailed, "the initial weights could not be stored whole")
+        }
+        return manifest
+    }
+
+    // MARK: One attempt
+
+    private func perform(
+        _ run: RunID, _ spec: JobSpec, _ data: ShardID, from checkpoint: inout CheckpointManifest,
+        without lost: Set<PeerID>, _ progress: JobProgress, output: JobOutput,
+        _ report: @escaping @Sendable (TrainEvent) -> Void
+    ) async throws {
+        let graph = try await port.graph(lost)
+        let plan = try JobPlan(spec: spec, graph: graph, timeLimit: .seconds(2))
+        report(.planned(plan.view))
+        let preparation = JobPreparation(
+            run: run, spec: spec, data: data, layout: plan.layout, plan: plan.report.plan.wireBytes,
+            checkpoint: checkpoint, signer: signer)
+        let workers = plan.layout.peers
+        do {
+            for worker in workers { try await send(.prepare(preparation), to: worker) }
+            try await awaitReady(run, spec, workers, report)
+            report(
+                .ready(
+                    .init(
+                        stages: plan.layout.pipelines.map(\.stages.count).max() ?? 1,
+                        replicas: plan.layout.pipelines.count, firstStep: Int(checkpoint.step) + 1)))
+            for worker in workers { try await send(.begin(run, steps: checkpoint.step..<spec.steps), to: worker) }
+            try await follow(run, spec, plan, from: &checkpoint, progress, output: output, report)
+            for worker in workers { try? await port.send(.finish(run), worker) }
+        } catch {
+            for worker in workers {
+                try? await port.send(.abort(run, .cancelled, detail: "the coordinator ended the run"), worker)
+            }
+            throw error
+        }
+    }
+
+    private func send(_ message: JobMessage, to peer: PeerID) async throws {
+        do { try await port.send(message, peer) } catch {
+            let name = await port.name(peer)
+            throw AttemptFailure(error: JobRunError(.peerLost, "\(name) cannot be reached (\(error))"), lost: peer)
+        }
+    }
+
+    /// The next signal that concerns the run; throws when the run cannot go on.
+    private func next(_ run: RunID, workers: [PeerID], patience: Duration?) async throws -> (PeerID, JobMessage) {
+        while true {
+            let alarm = patience.map { patience in
+                Task { [mailbox] in
+                    try await Task.sleep(for: patience)
+                    await mailbox.deposit(.cancelled, from: self.signer.peer, lane: 1)
+                }
+            }
+            let delivery = await mailbox.next()
+            alarm?.cancel()
+            guard let delivery else { throw AttemptFailure(error: JobRunError(.cancelled, "the job was ended"), lost: nil) }
+            switch delivery.message {
+            case .cancelled:
+                guard patience == nil else {
+                    let waited = Int(Self.preparationPatience.seconds)
+                    throw AttemptFailure(
+                        error: JobRunError(.dataUnavailable, "a peer was not ready after \(waited) s"), lost: nil)
+                }
+                throw AttemptFailure(error: JobRunError(.cancelled, "the job was ended"), lost: nil)
+            case .lost(let peer) where workers.contains(peer):
+                let name = await port.name(peer)
+                throw AttemptFailure(error: JobRunError(.peerLost, "\(name) is gone"), lost: peer)
+            case .lost: continue
+            case .message(let message):
+                guard message.run == run, workers.contains(delivery.from) else { continue }
+                if case .abort(_, let reason, let detail) = message {
+                    let name = await port.name(delivery.from)
+                    throw AttemptFailure(error: JobRunError(reason, "\(name): \(detail)"), lost: nil)
+                }
+                return (delivery.from, message)
+            }
+        }
+    }
+
+    private func awaitReady(
+        _ run: RunID, _ spec: JobSpec, _ workers: [PeerID], _ report: (TrainEvent) -> Void
+    ) async throws {
+        var waiting = Set(workers)
+        while !waiting.isEmpty {
+            let (peer, message) = try await next(run, workers: workers, patience: Self.preparationPatience)
+            switch message {
+            case .ready: waiting.remove(peer)
+            case .progress(_, let done, let total):
+                report(
+                    .fetching(
+                        .init(
+                            peer: peer.description, peerName: await port.name(peer), shard: "", shardName: spec.name,
+                            doneBytes: done, totalBytes: total, sources: workers.count)))
+            default: log.debug("unexpected message before a run", metadata: ["from": "\(peer.short)"])
+            }
+        }
+    }
+
+    /// Follows the steps to the end of the job.
+    private func follow(
+        _ run: RunID, _ spec: JobSpec, _ plan: JobPlan, from checkpoint: inout CheckpointManifest,
+        _ progress: JobProgress, output: JobOutput, _ report: (TrainEvent) -> Void
+    ) async throws {
+        let workers = plan.layout.peers
+        var steps = StepFollower(spec: spec, layout: plan.layout, firstStep: checkpoint.step)
+        while !steps.isFinished {
+            let (peer, message) = try await next(run, workers: workers, patience: nil)
+            let outcomes: [StepFollower.Outcome]
+            do { outcomes = try steps.take(message, from: peer) } catch {
+                throw AttemptFailure(error: error, lost: nil)
+            }
+            for outcome in outcomes {
+                switch outcome {
+                case .step(let step, let loss, let elapsed):
+                    let event = progress.step(
+                        step, loss: loss, elapsed: elapsed, predicted: plan.report.plan.predictedIterationSeconds)
+                    try output.append(event)
+                    report(.step(event))
+                case .validation(let step, let loss): report(.validation(progress.validation(step, loss: loss)))
+                case .checkpoint(let manifest):
+                    report(.checkpoint(try await save(run, manifest, workers, output)))
+                    checkpoint = manifest
+                }
+            }
+        }
+        report(.finished(progress.finished(at: port.now(), output: output)))
+    }
+
+    /// Fetches a checkpoint's parts, so that this node holds a second copy, and writes them out.
+    private func save(
+        _ run: RunID, _ manifest: CheckpointManifest, _ workers: [PeerID], _ output: JobOutput
+    ) async throws -> TrainEvent.Checkpoint {
+        var files: [(part: CheckpointPart, bytes: [UInt8])] = []
+        do {
+            for part in manifest.parts { files.append((part, try await port.fetch(part.shard, part.holders))) }
+        } catch { throw AttemptFailure(error: JobRunError(.dataUnavailable, "\(error)"), lost: nil) }
+        for worker in workers { try await send(.checkpoint(run, manifest), to: worker) }
+        let path = try output.save(manifest, files: files)
+        var holders: Set<PeerID> = [signer.peer]
+        for part in manifest.parts { holders.formUnion(part.holders) }
+        var names: [String] = []
+        for holder in holders.sorted() { names.append(await port.name(holder)) }
+        return TrainEvent.Checkpoint(
+            step: Int(manifest.step), path: path, shard: nil,
+            bytes: manifest.parts.reduce(0) { $0 + $1.byteCount }, holders: names)
+    }
+}

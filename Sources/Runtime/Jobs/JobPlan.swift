@@ -1,0 +1,68 @@
+package import Pipeline
+package import Primitives
+package import Topology
+
+/// A job's plan on the live graph: what the planner said, and the same as the layout that workers run.
+package struct JobPlan: Sendable {
+    package let report: PlanReport
+    package let layout: PipelineLayout
+    /// For people and for `--json`.
+    package let view: PlanView
+
+    /// Time that dispatch, encoding and decoding cost each micro-batch beyond its FLOPs, measured on one machine with
+    /// eight processes; it keeps the planner from cutting a tiny model into slivers.
+    package static let taskOverheadSeconds = 0.000_3
+
+    /// Searches for at most `timeLimit`; throws `PlanningError` when the swarm cannot hold the job.
+    package init(
+        spec: JobSpec, graph: LinkGraph, options: PlannerOptions = PlannerOptions(), timeLimit: Duration
+    ) throws {
+        let problem = Self.problem(spec: spec, graph: graph)
+        let (report, elapsed) = try PlanRun.plan(problem, options: options, timeLimit: timeLimit)
+        self.report = report
+        layout = PipelineLayout(report.plan)
+        var view = PlanView(report, problem: problem, elapsedSeconds: elapsed, namesOnly: false)
+        view.diagram = PlanDiagram(report, problem: problem).lines.joined(separator: "\n")
+        self.view = view
+        try layout.validate(layerCount: spec.model.layers, microBatchCount: spec.microBatchCount)
+    }
+
+    /// The planning problem that a job poses on a graph.
+    package static func problem(spec: JobSpec, graph: LinkGraph) -> PlanningProblem {
+        let shape = GPTShape(
+            layers: spec.model.layers, width: spec.model.width, heads: spec.model.heads, context: spec.model.context,
+            vocabulary: spec.model.vocabulary)
+        var precision = ModelProfile.Precision.single
+        precision.activationElementBytes = spec.compression.bytesPerElement
+        precision.gradientElementBytes = spec.reduceCodec.bytesPerElement
+        return PlanningProblem(
+            name: spec.name, graph: graph,
+            model: .gpt(name: spec.name, shape: shape, precision: precision),
+            batch: PlanningProblem.Batch(sequences: spec.sequences, microBatchSequences: spec.microBatchSequences),
+            shape: PlanningProblem.Shape(stages: spec.stages, replicas: spec.replicas),
+            schedule: spec.schedule == .gpipe ? .gpipe : nil, exactReduction: true,
+            taskOverheadSeconds: taskOverheadSeconds)
+    }
+}
+
+extension TensorCodec {
+    /// Bytes of an element, scales not counted.
+    var bytesPerElement: Double {
+        switch self {
+        case .f32: 4
+        case .bf16: 2
+        case .int8: 1
+        }
+    }
+}
+
+extension PipelineLayout {
+    /// The layout that a plan describes.
+    init(_ plan: Plan) {
+        self.init(
+            pipelines: zip(plan.pipelines, plan.microBatchRanges).map { stages, microBatches in
+                Pipeline(
+                    microBatches: microBatches, stages: stages.map { Stage(peer: $0.peer, layers: $0.layers) })
+            })
+    }
+}
