@@ -1,0 +1,112 @@
+package import Overlay
+package import Primitives
+package import Topology
+
+/// The bandwidth and latency graph of a gossip snapshot, in the two forms that are needed: as the planner's `LinkGraph`
+/// and as what `weft graph` prints.
+package struct LiveGraph: Sendable {
+    private let snapshot: GraphSnapshot
+    private let reports: [PeerID: [PeerID: LinkReport]]
+
+    /// Reads the capabilities and link reports of all live members.
+    package init(_ snapshot: GraphSnapshot) {
+        self.snapshot = snapshot
+        var reports: [PeerID: [PeerID: LinkReport]] = [:]
+        for owner in snapshot.owners {
+            for entry in owner.entries where entry.key.kind == EntryKey.linksKind {
+                guard let page = try? LinksPage(wireBytes: entry.value) else { continue }
+                for report in page.reports { reports[owner.peer, default: [:]][report.peer] = report }
+            }
+        }
+        self.reports = reports
+    }
+
+    /// What both ends say of the link from one peer to another; `nil` if neither says anything.
+    package func consensus(from sender: PeerID, to receiver: PeerID) -> LinkConsensus? {
+        let (sent, received) = (reports[sender]?[receiver], reports[receiver]?[sender])
+        return sent == nil && received == nil ? nil : LinkConsensus(sender: sent, receiver: received)
+    }
+
+    /// What a peer reports of another, before it is held against the other's word.
+    package func report(of owner: PeerID, about peer: PeerID) -> LinkReport? { reports[owner]?[peer] }
+
+    /// The measured graph of the live peers that have said what they can do, those in `excluded` left out. Unmeasured
+    /// links are predicted from the measured ones.
+    package func linkGraph(without excluded: Set<PeerID> = []) -> LinkGraph {
+        let nodes = snapshot.owners.compactMap { owner -> LinkGraph.Node? in
+            guard !excluded.contains(owner.peer), let capability = snapshot.capability(of: owner.peer) else { return nil }
+            return LinkGraph.Node(
+                name: capability.name, peer: owner.peer, flopsPerSecond: capability.flopsPerSecond,
+                memoryBytes: Double(capability.memoryBytes))
+        }
+        var graph = LinkGraph(nodes: nodes, digest: snapshot.digest)
+        for (row, source) in nodes.enumerated() {
+            for (column, target) in nodes.enumerated() where row != column {
+                guard let link = consensus(from: source.peer, to: target.peer) else { continue }
+                let rate = link.bandwidth.map {
+                    LinkEstimate.measured($0.bytesPerSecond, confidence: Self.confidence(of: link))
+                }
+                graph.setLink(
+                    from: row, to: column, latency: link.roundTrip.map { .measured($0.seconds / 2) },
+                    bytesPerSecond: rate)
+            }
+        }
+        return graph.completed()
+    }
+
+    private static func confidence(of link: LinkConsensus) -> Double {
+        if link.isDisputed { return 0.25 }
+        return switch link.confidence {
+        case .fine: 1
+        case .coarse: 0.5
+        case .roundTripOnly: 0
+        }
+    }
+
+    /// What `weft graph` prints.
+    package var view: GraphView {
+        let graph = linkGraph()
+        var links: [GraphView.Link] = []
+        for (row, source) in graph.nodes.enumerated() {
+            for (column, target) in graph.nodes.enumerated() where row != column {
+                links.append(link(graph, row, source, column, target))
+            }
+        }
+        let peers = graph.nodes.compactMap { node in
+            snapshot.capability(of: node.peer).map { capability in
+                GraphView.Peer(
+                    peer: node.peer, name: capability.name, flopsPerSecond: capability.flopsPerSecond,
+                    memoryBytes: capability.memoryBytes, cores: capability.cores, onBattery: capability.onBattery)
+            }
+        }
+        return GraphView(digest: snapshot.digest.description, peers: peers, links: links)
+    }
+
+    private func link(
+        _ graph: LinkGraph, _ row: Int, _ source: LinkGraph.Node, _ column: Int, _ target: LinkGraph.Node
+    ) -> GraphView.Link {
+        let position = graph.position(from: row, to: column)
+        let (latency, rate) = (graph.latencies[position], graph.rates[position])
+        let consensus = consensus(from: source.peer, to: target.peer)
+        let samples = Int(report(of: target.peer, about: source.peer)?.samples ?? 0)
+        return GraphView.Link(
+            from: source.peer, to: target.peer, roundTripSeconds: latency.isKnown ? latency.value * 2 : nil,
+            roundTripSource: GraphView.Source(latency.source), jitterSeconds: consensus?.jitter.seconds,
+            lossFraction: consensus?.loss, bandwidthBytesPerSecond: rate.isKnown ? rate.value : nil,
+            bandwidthSource: GraphView.Source(rate.source),
+            bandwidthRelativeError: rate.source == .predicted ? 1 / max(rate.confidence, 0.01) - 1 : nil,
+            disagrees: consensus?.isDisputed ?? false, samples: samples)
+    }
+}
+
+extension GraphView.Source {
+    /// The word for where a planner's estimate comes from.
+    init(_ source: LinkEstimate.Source) {
+        self =
+            switch source {
+            case .measured: .measured
+            case .predicted: .predicted
+            case .unknown: .unknown
+            }
+    }
+}

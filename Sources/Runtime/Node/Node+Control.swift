@@ -1,0 +1,142 @@
+internal import Foundation
+package import NIOCore
+internal import Overlay
+internal import Pipeline
+internal import Primitives
+internal import Shards
+internal import Topology
+internal import Wire
+
+extension Node: NodeControl {
+    package func status() async throws -> NodeStatus {
+        let members = await members()
+        let snapshot = try await snapshot()
+        let view = LiveGraph(snapshot).view
+        let capability = capability ?? Capability(
+            name: configuration.name, cores: 0, memoryBytes: 0, flopsPerSecond: 0, diskFreeBytes: 0,
+            software: configuration.version)
+        return NodeStatus(
+            peer: identity.peer, name: configuration.name, swarm: swarmName, version: configuration.version,
+            processID: Int(ProcessInfo.processInfo.processIdentifier), stateDirectory: configuration.state.path,
+            uptimeSeconds: (MonotonicClock.now - startedAt).seconds, listenAddress: listenAddress.description,
+            addresses: addresses.map(\.description), alivePeers: members.count { $0.state.isLive },
+            knownPeers: members.count, graphDigest: snapshot.digest.description,
+            measuredLinks: view.links.count { $0.bandwidthSource == .measured }, totalLinks: view.links.count,
+            capability: CapabilityView(capability), traffic: await traffic(), job: await participant?.view)
+    }
+
+    private func traffic() async -> TrafficView {
+        let sessions = await endpoint.counters()
+        let streams = hub.counters()
+        let drops = (try? await driver.read { $0.counters.all.reduce(0) { $0 + $1.count } }) ?? 0
+        return TrafficView(
+            datagramBytesSent: sessions.bytesSent, datagramBytesReceived: sessions.bytesReceived,
+            streamBytesSent: streams.bytesSent, streamBytesReceived: streams.bytesReceived,
+            datagramsDropped: sessions.dropped + drops)
+    }
+
+    package func peers() async throws -> PeerListing {
+        let members = await members()
+        let snapshot = try await snapshot()
+        let now = MonotonicClock.now
+        let own = identity.peer
+        let ordered = members.filter { $0.peer == own } + members.filter { $0.peer != own }
+        return PeerListing(
+            peers: ordered.map { member in
+                let capability = snapshot.capability(of: member.peer)
+                return PeerView(
+                    peer: member.peer, name: capability?.name ?? "", isSelf: member.peer == own,
+                    state: PeerView.State(member.state), stateSeconds: (now - member.since).seconds,
+                    incarnation: member.record.incarnation,
+                    addresses: member.record.contact.addresses.map(\.description),
+                    roundTripSeconds: member.roundTrip?.seconds, capability: capability.map { CapabilityView($0) })
+            })
+    }
+
+    package func graph() async throws -> GraphView { LiveGraph(try await snapshot()).view }
+
+    package func ping(_ request: PingRequest) async throws -> AsyncThrowingStream<PingReply, any Error> {
+        let peer = try await member(request.peer)
+        let (stream, continuation) = AsyncThrowingStream.makeStream(of: PingReply.self, throwing: (any Error).self)
+        let task = Task {
+            var sequence = 0
+            while !Task.isCancelled, request.count.map({ sequence < $0 }) ?? true {
+                let roundTrip = await self.pingOnce(peer)
+                let address = await self.endpoint.address(of: peer)
+                continuation.yield(
+                    PingReply(
+                        sequence: sequence, address: address?.description, roundTripSeconds: roundTrip?.seconds))
+                sequence += 1
+                guard request.count.map({ sequence < $0 }) ?? true else { break }
+                try? await Task.sleep(for: .seconds(max(request.intervalSeconds, 0.01)))
+            }
+            continuation.finish()
+        }
+        continuation.onTermination = { _ in task.cancel() }
+        return stream
+    }
+
+    private func pingOnce(_ peer: PeerID) async -> Duration? {
+        await withCheckedContinuation { continuation in
+            pingWaiters[peer, default: []].append(continuation)
+            driver.input(.ping(peer))
+        }
+    }
+
+    package func probe(_ request: ProbeRequest) async throws -> ProbeReport {
+        let peer = try await member(request.peer)
+        let start = MonotonicClock.now
+        let before = LiveGraph(try await snapshot()).report(of: identity.peer, about: peer)
+        driver.input(.measure(peer))
+        // A measurement is a handful of trains each way; its report arrives as a change of the own links entry.
+        var after = before
+        let patience = Duration.seconds(10)
+        while MonotonicClock.now - start < patience {
+            try await Task.sleep(for: .milliseconds(100))
+            after = LiveGraph(try await snapshot()).report(of: identity.peer, about: peer)
+            if let after, after.samples != before?.samples, after.sendBandwidth > .zero { break }
+        }
+        guard let after else {
+            throw NodeControlError(.unavailable, "\(await name(of: peer)) did not answer within \(patience)")
+        }
+        return ProbeReport(
+            peer: peer, name: await name(of: peer), minimumRoundTripSeconds: after.minimumRoundTrip.seconds,
+            jitterSeconds: after.jitter.seconds, lossFraction: after.loss,
+            sendBytesPerSecond: after.sendBandwidth > .zero ? after.sendBandwidth.bytesPerSecond : nil,
+            receiveBytesPerSecond: after.receiveBandwidth > .zero ? after.receiveBandwidth.bytesPerSecond : nil,
+            samples: Int(after.samples), elapsedSeconds: (MonotonicClock.now - start).seconds)
+    }
+
+    private func member(_ text: String) async throws -> PeerID {
+        guard let peer = PeerID(text), peer != identity.peer, await members().contains(where: { $0.peer == peer })
+        else { throw NodeControlError(.notFound, "no other peer '\(text)' in this swarm: `weft peers` lists them") }
+        return peer
+    }
+
+    package func plan(_ request: PlanRequest) async throws -> PlanView {
+        do {
+            var spec = try JobDocument(json: request.document).spec()
+            spec.stages = request.stages ?? spec.stages
+            spec.replicas = request.replicas ?? spec.replicas
+            guard let objective = PlanningObjective(rawValue: request.objective) else {
+                throw NodeControlError(.invalidRequest, "there is no objective '\(request.objective)'")
+            }
+            let graph = LiveGraph(try await snapshot()).linkGraph()
+            let options = PlannerOptions(objective: objective, seed: request.seed)
+            let limit = Duration.seconds(request.timeLimitSeconds)
+            let (job, explain) = (spec, request.explain)
+            return try await Task.detached {
+                try JobPlan(spec: job, graph: graph, options: options, timeLimit: limit).view(explained: explain)
+            }.value
+        } catch let error as NodeControlError {
+            throw error
+        } catch { throw NodeControlError(.invalidRequest, "\(error)") }
+    }
+
+    package func leave() async throws {
+        // Ends the process with a farewell; the order to end comes back through `stop(leaving:)`.
+        requestShutdown()
+    }
+
+    package func shutdown() async throws { requestShutdown() }
+}

@@ -1,0 +1,227 @@
+internal import Foundation
+internal import Logging
+package import NIOCore
+internal import NIOPosix
+package import Noise
+package import Overlay
+package import Pipeline
+package import Primitives
+package import Shards
+internal import Synchronization
+package import Wire
+
+/// One running peer: sockets, overlay, shards and jobs put together.
+///
+/// The actor owns what is shared between tasks; packets never pass through it. They are handled on the datagram
+/// endpoint's event loop, and stream messages in their stream's own order.
+package actor Node {
+    package let configuration: NodeConfiguration
+    let identity: LocalIdentity
+    let log: Logger
+    let group: MultiThreadedEventLoopGroup
+    let endpoint: UDPEndpoint
+    let driver: OverlayDriver
+    let hub: StreamHub
+    let shardService: ShardService
+    let swarmName: String
+    let startedAt: Instant
+    private let wiring: NodeWiring
+    private let lock: StateLock
+
+    /// Set once the node listens.
+    private(set) var listenAddress: NetworkAddress
+    private(set) var addresses: [NetworkAddress] = []
+    private(set) var capability: Capability?
+    private(set) var isStopping = false
+    var participant: JobParticipant?
+    var coordinators: [JobCoordinator] = []
+    var pingWaiters: [PeerID: [CheckedContinuation<Duration?, Never>]] = [:]
+    private var background: [Task<Void, Never>] = []
+    private var discovery: LANDiscovery?
+    private var shutdownRequest: (@Sendable () -> Void)?
+
+    // MARK: Life
+
+    /// Loads keys and swarm from the state directory and builds everything; nothing is sent yet.
+    package init(configuration: NodeConfiguration, log: Logger) async throws {
+        self.configuration = configuration
+        self.log = log
+        lock = try configuration.state.lock()
+        let agreement = try configuration.state.agreementKey()
+        identity = LocalIdentity(identity: try configuration.state.identityKey(), agreement: agreement)
+        let (name, secret) = try Self.swarm(configuration.state)
+        swarmName = name
+        startedAt = MonotonicClock.now
+        listenAddress = configuration.listen
+        // One loop for datagrams and control, so that bulk streams cannot delay a probe.
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let shaper = try configuration.topologyFile.map { try Shaper(topologyFile: $0, name: configuration.name) }
+        let wiring = NodeWiring()
+        self.wiring = wiring
+        endpoint = try await UDPEndpoint(
+            identity: identity, secret: secret, eventLoop: group.next(), shaper: shaper
+        ) { wiring.receive($0) }
+        hub = StreamHub(
+            identity: identity, secret: secret, eventLoop: group.next(), shaper: shaper
+        ) { peer, trafficClass, message in await wiring.receive(message, from: peer, trafficClass: trafficClass) }
+        let contact = Contact(peer: identity.peer, agreementKey: identity.agreementPublicKey, addresses: [])
+        let core = OverlayNode(
+            contact: contact, signer: identity.signer, incarnation: MonotonicClock.wallMilliseconds,
+            seed: SystemEntropy().seed())
+        let (endpoint, hub) = (endpoint, hub)
+        driver = try await OverlayDriver.make(
+            core: core, on: endpoint.eventLoop,
+            port: OverlayDriver.Port(
+                send: { endpoint.send($0, to: $1) },
+                learn: {
+                    endpoint.learn($0)
+                    hub.learn($0)
+                },
+                forget: {
+                    endpoint.forget($0)
+                    hub.forget($0)
+                }, event: { wiring.overlayEvents.yield($0) }, now: { MonotonicClock.now }))
+        wiring.connect(driver: driver)
+        shardService = ShardService(
+            store: try ShardStore(directory: configuration.state.shardsPath), transport: StreamTransport(hub: hub))
+    }
+
+    private static func swarm(_ state: StateDirectory) throws -> (name: String, secret: SwarmSecret) {
+        let ticket = try state.ticket()
+        let name = ticket.swarmName
+        guard let secret = SwarmSecret(ticket.secret.duplicate()) else { throw TicketError.damaged }
+        return (name, secret)
+    }
+
+    /// Binds the sockets, joins the swarm and begins to serve.
+    package func start() async throws {
+        participant = JobParticipant(signer: identity.signer, port: participantPort(), log: log)
+        wiring.connect(node: self)
+        listenAddress = try await bindBoth()
+        addresses = configuration.reachableAddresses(bound: listenAddress)
+        background.append(Task { [weak self, events = wiring.overlayStream] in
+            for await event in events { await self?.handle(event) }
+        })
+        let cached = configuration.state.cachedPeers().records.map(\.contact)
+        driver.input(.setAddresses(addresses))
+        let known = configuration.bootstrap + cached
+        driver.input(.start(known: known.filter { $0.peer != identity.peer }))
+        try await publishCapability()
+        if configuration.discovery { await startDiscovery() }
+        background.append(Task { [weak self] in
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(15))
+                await self?.saveCache()
+            }
+        })
+        log.info(
+            "listening",
+            metadata: ["address": "\(listenAddress)", "peer": "\(identity.peer.short)", "swarm": "\(swarmName)"])
+    }
+
+    /// TCP on the same port number as UDP; with port 0 the pair is tried again until both are free.
+    private func bindBoth() async throws -> NetworkAddress {
+        var attempts = 0
+        while true {
+            let bound = try await endpoint.bind(to: configuration.listen)
+            do {
+                try await hub.bind(to: bound)
+                return bound
+            } catch {
+                attempts += 1
+                guard configuration.listen.port == 0, attempts < 16 else { throw error }
+                await endpoint.unbind()
+            }
+        }
+    }
+
+    private func publishCapability() async throws {
+        let capability = await CapabilityDetection.detect(configuration)
+        self.capability = capability
+        driver.input(.publish(.capability, value: capability.wireBytes))
+    }
+
+    private func startDiscovery() async {
+        let driver = driver
+        let contact = Contact(
+            peer: identity.peer, agreementKey: identity.agreementPublicKey, addresses: addresses)
+        do {
+            let secret = try Self.swarm(configuration.state).secret
+            discovery = try await LANDiscovery.start(
+                contact: contact, secret: secret, port: listenAddress.port, eventLoop: endpoint.eventLoop
+            ) { driver.input(.discovered($0)) }
+        } catch {
+            log.info("no discovery on the local network: \(error); peers are found by ticket")
+        }
+    }
+
+    /// Leaves the swarm if asked to, ends jobs, closes sockets and saves the peers.
+    package func stop(leaving: Bool) async {
+        guard !isStopping else { return }
+        isStopping = true
+        saveCacheNow(await members())
+        for coordinator in coordinators { await coordinator.mailbox.close() }
+        await participant?.stop()
+        await discovery?.stop()
+        try? await driver.stop(after: leaving ? .leave : nil)
+        for task in background { task.cancel() }
+        // The farewells were handed to the socket; give the loop one turn to send them.
+        if leaving { try? await Task.sleep(for: .milliseconds(50)) }
+        await hub.close()
+        await endpoint.close()
+        wiring.disconnect()
+        try? await group.shutdownGracefully()
+        log.info("stopped")
+    }
+
+    /// Called by the process that runs the node: what `shutdown` and `leave` over the control socket do.
+    package func onShutdownRequest(_ action: @escaping @Sendable () -> Void) { shutdownRequest = action }
+
+    func requestShutdown() { shutdownRequest?() }
+
+    // MARK: State for others
+
+    func members() async -> [Member] { (try? await driver.read { $0.members }) ?? [] }
+
+    func snapshot() async throws -> GraphSnapshot { try await driver.read { $0.snapshot } }
+
+    /// A peer's name for people: what its capability says, else the short identity.
+    func name(of peer: PeerID) async -> String {
+        let snapshot = try? await snapshot()
+        return snapshot?.capability(of: peer)?.name ?? peer.short
+    }
+
+    private func saveCache() async { saveCacheNow(await members()) }
+
+    private func saveCacheNow(_ members: [Member]) {
+        let records = members.filter { $0.state.isLive && $0.peer != identity.peer }.map(\.record)
+        guard !records.isEmpty else { return }
+        do { try configuration.state.save(PeerCache(records: records)) } catch {
+            log.warning("the peer cache could not be saved: \(error)")
+        }
+    }
+
+    // MARK: Events
+
+    private func handle(_ event: OverlayEvent) async {
+        switch event {
+        case .pinged(let peer, let roundTrip):
+            for waiter in pingWaiters.removeValue(forKey: peer) ?? [] { waiter.resume(returning: roundTrip) }
+        case .memberDown(let peer), .memberLeft(let peer):
+            log.info("peer gone", metadata: ["peer": "\(peer.short)"])
+            await participant?.peerLost(peer)
+            for coordinator in coordinators { await coordinator.mailbox.deposit(.lost(peer), from: peer, lane: 0) }
+        case .memberUp(let peer): log.info("peer arrived", metadata: ["peer": "\(peer.short)"])
+        case .memberSuspected(let peer, let accuser):
+            log.debug("peer suspected", metadata: ["peer": "\(peer.short)", "by": "\(accuser.short)"])
+        case .identityConflict:
+            log.error("this identity is in use by another process: stop one of the two, or give it its own --state")
+        case .equivocation(let owner, _):
+            log.warning("a peer signed two values for one version", metadata: ["peer": "\(owner.short)"])
+        case .publishRefused(_, let byteCount):
+            log.error("an entry of \(byteCount) bytes is too large to be published")
+        case .joined(let members): log.info("joined", metadata: ["members": "\(members)"])
+        case .memberUpdated, .refuted, .entryUpdated, .graphChanged: break
+        }
+    }
+}

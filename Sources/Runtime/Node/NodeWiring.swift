@@ -1,0 +1,43 @@
+internal import Logging
+internal import NIOCore
+internal import Overlay
+internal import Primitives
+internal import Synchronization
+
+/// Connects endpoint, overlay driver and node, which need each other: each is plugged in when it exists, and what comes
+/// before that is dropped, as it would be before the sockets are bound.
+final class NodeWiring: Sendable {
+    private let driver = Mutex<OverlayDriver?>(nil)
+    private let node = Mutex<Node?>(nil)
+    let overlayStream: AsyncStream<OverlayEvent>
+    let overlayEvents: AsyncStream<OverlayEvent>.Continuation
+
+    init() { (overlayStream, overlayEvents) = AsyncStream.makeStream(of: OverlayEvent.self) }
+
+    func connect(driver: OverlayDriver) { self.driver.withLock { $0 = driver } }
+
+    func connect(node: Node) { self.node.withLock { $0 = node } }
+
+    /// Breaks the cycles.
+    func disconnect() {
+        driver.withLock { $0 = nil }
+        node.withLock { $0 = nil }
+        overlayEvents.finish()
+    }
+
+    /// On the datagram endpoint's event loop.
+    func receive(_ event: UDPEndpoint.Event) {
+        guard let driver = driver.withLock({ $0 }) else { return }
+        switch event {
+        case .payload(let payload, let peer, _, let receivedAt): driver.deliver(payload, from: peer, at: receivedAt)
+        case .established(let peer, _, let address): driver.input(.sessionEstablished(peer, address))
+        case .failed(let peer, _): driver.input(.sessionFailed(peer))
+        }
+    }
+
+    /// In the order of the stream; the next message of the stream waits until this returns.
+    func receive(_ message: ByteBuffer, from peer: PeerID, trafficClass: TrafficClass) async {
+        guard let node = node.withLock({ $0 }) else { return }
+        await node.receive(message, from: peer, trafficClass: trafficClass)
+    }
+}
