@@ -13,7 +13,7 @@ internal import Wire
 ///     DIR/checkpoint-000100/model.safetensors the whole model, for `weft generate` and other programs
 package final class JobOutput: Sendable {
     private struct State {
-        var csv: [String] = []
+        var lines: [(step: Int, text: String)] = []
         var lastCheckpoint: String?
     }
 
@@ -37,17 +37,23 @@ package final class JobOutput: Sendable {
     package func append(_ step: TrainEvent.Step) throws {
         let line =
             "\(step.step),\(step.loss),\(step.lossBits),\(step.learningRate),\(step.iterationSeconds),"
-            + "\(step.tokensPerSecond)"
-        let text = state.withLock { state in
-            if let again = state.csv.firstIndex(where: { $0.hasPrefix("\(step.step),") }) {
-                state.csv.removeSubrange(again...)
+            + "\(step.tokensPerSecond)\n"
+        try state.withLock { state in
+            let isFollowing = state.lines.last.map { $0.step < step.step } ?? false
+            state.lines.removeAll { $0.step >= step.step }
+            state.lines.append((step.step, line))
+            if isFollowing, let file = FileHandle(forWritingAtPath: lossPath) {
+                try file.seekToEnd()
+                try file.write(contentsOf: Data(line.utf8))
+                try file.close()
+            } else {
+                let text = Self.header + state.lines.map(\.text).joined()
+                try Data(text.utf8).write(to: URL(filePath: lossPath), options: .atomic)
             }
-            state.csv.append(line)
-            return state.csv.joined(separator: "\n")
         }
-        let header = "step,loss,lossBits,learningRate,iterationSeconds,tokensPerSecond\n"
-        try Data((header + text + "\n").utf8).write(to: URL(filePath: lossPath), options: .atomic)
     }
+
+    private static let header = "step,loss,lossBits,learningRate,iterationSeconds,tokensPerSecond\n"
 
     /// Writes a checkpoint; it appears whole or not at all.
     package func save(_ manifest: CheckpointManifest, files: [(part: CheckpointPart, bytes: [UInt8])]) throws -> String {

@@ -8,6 +8,7 @@ package struct JobPlan: Sendable {
     package let layout: PipelineLayout
     /// For people and for `--json`.
     package let view: PlanView
+    private let problem: PlanningProblem
 
     /// Time that dispatch, encoding and decoding cost each micro-batch beyond its FLOPs, measured on one machine with
     /// eight processes; it keeps the planner from cutting a tiny model into slivers.
@@ -18,6 +19,7 @@ package struct JobPlan: Sendable {
         spec: JobSpec, graph: LinkGraph, options: PlannerOptions = PlannerOptions(), timeLimit: Duration
     ) throws {
         let problem = Self.problem(spec: spec, graph: graph)
+        self.problem = problem
         let (report, elapsed) = try PlanRun.plan(problem, options: options, timeLimit: timeLimit)
         self.report = report
         layout = PipelineLayout(report.plan)
@@ -25,6 +27,13 @@ package struct JobPlan: Sendable {
         view.diagram = PlanDiagram(report, problem: problem).lines.joined(separator: "\n")
         self.view = view
         try layout.validate(layerCount: spec.model.layers, microBatchCount: spec.microBatchCount)
+    }
+
+    /// The view with the reasons for the plan, if they are wanted.
+    package func view(explained: Bool) -> PlanView {
+        var view = view
+        if explained { view.explanation = PlanExplanation(report, problem: problem).lines }
+        return view
     }
 
     /// The planning problem that a job poses on a graph.

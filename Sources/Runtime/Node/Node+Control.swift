@@ -45,11 +45,10 @@ extension Node: NodeControl {
             peers: ordered.map { member in
                 let capability = snapshot.capability(of: member.peer)
                 return PeerView(
-                    peer: member.peer, name: capability?.name ?? "", isSelf: member.peer == own,
-                    state: PeerView.State(member.state), stateSeconds: (now - member.since).seconds,
-                    incarnation: member.record.incarnation,
-                    addresses: member.record.contact.addresses.map(\.description),
-                    roundTripSeconds: member.roundTrip?.seconds, capability: capability.map { CapabilityView($0) })
+                    peer: member.peer, name: capability?.name ?? "", state: PeerView.State(member.state),
+                    isSelf: member.peer == own, address: member.record.contact.addresses.first?.description,
+                    roundTripSeconds: member.roundTrip?.seconds, stateSeconds: (now - member.since).seconds,
+                    incarnation: member.record.incarnation, capability: capability.map { CapabilityView($0) })
             })
     }
 
@@ -133,10 +132,84 @@ extension Node: NodeControl {
         } catch { throw NodeControlError(.invalidRequest, "\(error)") }
     }
 
+    package func addShard(_ request: ShardAddRequest) async throws -> AsyncThrowingStream<ShardEvent, any Error> {
+        let service = shardService
+        return Self.events { report in
+            let manifest = try await service.add(file: request.path, name: request.name) { done, total in
+                report(.progress(.init(doneBytes: done, totalBytes: total, bytesPerSecond: 0, sources: 0)))
+            }
+            return ShardView(manifest, heldPieces: manifest.pieceCount, path: nil)
+        }
+    }
+
+    package func fetchShard(_ request: ShardFetchRequest) async throws -> AsyncThrowingStream<ShardEvent, any Error> {
+        guard let id = ShardID(request.shard) else {
+            throw NodeControlError(.invalidRequest, "'\(request.shard)' is not a shard: `weft shard ls` prints them")
+        }
+        let own = identity.peer
+        let sources = await members().filter { $0.state.isLive && $0.peer != own }.map(\.peer)
+        let service = shardService
+        return Self.events { report in
+            let start = MonotonicClock.now
+            let manifest = try await service.fetch(id, from: sources) { done, total in
+                let seconds = max((MonotonicClock.now - start).seconds, 1e-6)
+                report(
+                    .progress(
+                        .init(
+                            doneBytes: done, totalBytes: total, bytesPerSecond: Double(done) / seconds,
+                            sources: sources.count)))
+            }
+            if let path = request.outputPath { try await service.export(id, to: path) }
+            return ShardView(manifest, heldPieces: manifest.pieceCount, path: request.outputPath)
+        }
+    }
+
+    package func shards() async throws -> ShardListing {
+        ShardListing(shards: await shardService.list().map { ShardView($0.manifest, heldPieces: $0.heldPieces, path: nil) })
+    }
+
+    /// A stream of a task's progress that ends with its result; ending the stream cancels the task.
+    private static func events(
+        _ body: @escaping @Sendable (_ report: @escaping @Sendable (ShardEvent) -> Void) async throws -> ShardView
+    ) -> AsyncThrowingStream<ShardEvent, any Error> {
+        let (stream, continuation) = AsyncThrowingStream.makeStream(of: ShardEvent.self, throwing: (any Error).self)
+        let task = Task {
+            do {
+                continuation.yield(.finished(try await body { continuation.yield($0) }))
+                continuation.finish()
+            } catch { continuation.finish(throwing: NodeControlError(.failed, "\(error)")) }
+        }
+        continuation.onTermination = { _ in task.cancel() }
+        return stream
+    }
+
     package func leave() async throws {
         // Ends the process with a farewell; the order to end comes back through `stop(leaving:)`.
         requestShutdown()
     }
 
     package func shutdown() async throws { requestShutdown() }
+}
+
+extension PeerView.State {
+    /// The word for a membership state.
+    init(_ state: Member.State) {
+        self =
+            switch state {
+            case .alive: .alive
+            case .suspect: .suspect
+            case .dead: .dead
+            case .left: .left
+            }
+    }
+}
+
+extension CapabilityView {
+    /// What a peer published, for people.
+    init(_ capability: Capability) {
+        self.init(
+            cores: capability.cores, memoryBytes: capability.memoryBytes, flopsPerSecond: capability.flopsPerSecond,
+            diskFreeBytes: capability.diskFreeBytes, gpus: capability.gpus, onBattery: capability.onBattery,
+            coordinator: capability.coordinator, version: capability.software)
+    }
 }
