@@ -93,6 +93,7 @@ package enum SessionDrop: Int, CaseIterable, Sendable {
 package struct SessionCounters: Sendable {
     package var datagramsReceived: UInt64 = 0
     package var datagramsSent: UInt64 = 0
+    package var bytesReceived: UInt64 = 0
     package var bytesSent: UInt64 = 0
     package var handshakesBegun: UInt64 = 0
     package var handshakesCompleted: UInt64 = 0

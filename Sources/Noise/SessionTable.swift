@@ -160,6 +160,7 @@ package final class SessionTable: ProtocolCore {
         _ datagram: [UInt8], from source: NetworkAddress, at now: Instant, into effects: inout [Effect]
     ) {
         counters.datagramsReceived += 1
+        counters.bytesReceived += UInt64(datagram.count)
         switch SessionMessage.kind(of: datagram) {
         case .initiation: receiveInitiation(datagram, from: source, at: now, into: &effects)
         case .response: receiveResponse(datagram, from: source, at: now, into: &effects)

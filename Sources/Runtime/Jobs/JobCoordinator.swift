@@ -1,8 +1,10 @@
-internal import Logging
+internal import Compute
+package import Logging
 package import Pipeline
 package import Primitives
 package import Shards
 package import Topology
+internal import Wire
 
 /// Runs one job over the swarm: plans it, prepares the stages, follows the steps, gathers checkpoints, and goes on from
 /// the last checkpoint on a new plan when a peer is lost.
@@ -78,11 +80,12 @@ package actor JobCoordinator {
         let data = try await port.store("\(named.name) text", text)
         var spec = named
         spec.data = .shard(data.shard)
-        if let resume, resume.spec.model != spec.model {
-            throw JobRunError(.refused, "the checkpoint holds a model of another shape than the job's: use its job file")
+        if let resume, !resume.spec.hasSameResult(as: spec) {
+            throw JobRunError(
+                .refused, "the checkpoint is of another job: compare model, seed, batch and optimiser with its job file")
         }
-        let baseline = UnigramBaseline(spec: spec, text: text)
-        try await announce(spec, text: text, report)
+        let batches = try spec.batches(of: text)
+        try await announce(spec, batches, report)
         var checkpoint: CheckpointManifest
         if let resume {
             guard let adopted = CheckpointManifest(step: resume.step, spec: spec, parts: resume.parts) else {
@@ -94,9 +97,10 @@ package actor JobCoordinator {
             }
             checkpoint = adopted
         } else {
-            checkpoint = try await initialCheckpoint(spec, text: text)
+            checkpoint = try await initialCheckpoint(spec, batches)
         }
-        let progress = JobProgress(spec: spec, start: port.now(), baseline: baseline)
+        let baseline = ByteEntropy.crossEntropy(of: batches.validation, training: batches.training)
+        let progress = JobProgress(spec: spec, start: port.now(), unigramLoss: baseline)
         var lost: Set<PeerID> = []
         for attempt in 1...Self.maximumAttempts {
             let run = RunID(job: jobID, attempt: attempt)
@@ -129,28 +133,26 @@ package actor JobCoordinator {
 
     // MARK: Before the first step
 
-    private func announce(_ spec: JobSpec, text: [UInt8], _ report: (TrainEvent) -> Void) async throws {
-        guard let sampler = BatchSampler(spec: spec, tokenCount: text.count) else {
-            throw JobRunError(
-                .refused,
-                "the text has \(text.count) bytes, too few for windows of \(spec.model.context + 1): give more text")
-        }
+    private func announce(
+        _ spec: JobSpec, _ batches: TokenBatches, _ report: (TrainEvent) -> Void
+    ) async throws {
         report(
             .accepted(
                 .init(
                     job: spec.name, coordinator: signer.peer.description,
                     coordinatorName: await port.name(signer.peer), steps: Int(spec.steps),
-                    parameterCount: spec.parameterCount, trainingBytes: sampler.trainingTokens.count,
-                    validationBytes: sampler.validationTokens.count)))
+                    parameterCount: try spec.model.configuration().parameterCount,
+                    trainingBytes: batches.training.count, validationBytes: batches.validation.count)))
     }
 
     /// The initial weights as shards, one a layer, so that every stage can fetch just its own.
-    private func initialCheckpoint(_ spec: JobSpec, text: [UInt8]) async throws -> CheckpointManifest {
-        let whole = try TrainingStage(spec: spec, layers: 0..<spec.model.layers, data: text)
+    private func initialCheckpoint(_ spec: JobSpec, _ batches: TokenBatches) async throws -> CheckpointManifest {
+        let whole = try TrainingStage(
+            spec: spec, layers: 0..<spec.model.layers, microBatches: 0..<spec.microBatchCount, data: batches)
         var parts: [CheckpointPart] = []
         let units = [ModelPart.tokenEmbedding] + (0..<spec.model.layers).map { .layers($0..<($0 + 1)) }
-        for unit in units {
-            var part = try await port.store("\(spec.name) initial \(unit)", try whole.export(unit))
+        for (unit, bytes) in zip(units, try whole.export(units)) {
+            var part = try await port.store("\(spec.name) initial \(unit)", bytes)
             part.part = unit
             parts.append(part)
         }
@@ -288,12 +290,12 @@ package actor JobCoordinator {
     private func save(
         _ run: RunID, _ manifest: CheckpointManifest, _ workers: [PeerID], _ output: JobOutput
     ) async throws -> TrainEvent.Checkpoint {
-        var files: [(part: CheckpointPart, bytes: [UInt8])] = []
+        var files: [(part: ModelPart, bytes: [UInt8])] = []
         do {
-            for part in manifest.parts { files.append((part, try await port.fetch(part.shard, part.holders))) }
+            for part in manifest.parts { files.append((part.part, try await port.fetch(part.shard, part.holders))) }
         } catch { throw AttemptFailure(error: JobRunError(.dataUnavailable, "\(error)"), lost: nil) }
         for worker in workers { try await send(.checkpoint(run, manifest), to: worker) }
-        let path = try output.save(manifest, files: files)
+        let path = try output.save(manifest, parts: files)
         var holders: Set<PeerID> = [signer.peer]
         for part in manifest.parts { holders.formUnion(part.holders) }
         var names: [String] = []

@@ -1,4 +1,5 @@
-internal import Logging
+internal import Compute
+package import Logging
 package import Pipeline
 package import Primitives
 package import Shards
@@ -110,7 +111,7 @@ package actor JobParticipant {
     private func prepare(_ preparation: JobPreparation, from peer: PeerID) async {
         let lane = JobLane(peer: peer, trafficClass: .control)
         func refuse(_ detail: String) async {
-            try? await port.send(.abort(preparation.run, .refused, detail: detail), lane)
+            try? await self.port.send(.abort(preparation.run, .refused, detail: detail), lane)
         }
         guard preparation.isAcceptable(from: peer, signer), let position = preparation.layout.position(of: signer.peer)
         else { return await refuse("the preparation's signature or layout is not valid") }
@@ -121,7 +122,7 @@ package actor JobParticipant {
             await end(busy)
         }
         for member in preparation.layout.peers where member != signer.peer {
-            guard await port.isAlive(member) else {
+            guard await self.port.isAlive(member) else {
                 return await refuse("the layout names peer \(member.short), which is not alive here")
             }
         }
@@ -149,13 +150,21 @@ package actor JobParticipant {
         let progress = FetchProgress(run: preparation.run) { message in try? await port.send(message, lane) }
         do {
             let sources = peers.filter { $0 != signer.peer }
-            let text = try await port.fetch(preparation.data, sources) { progress.update("data", $0, $1) }
-            let stage = try TrainingStage(spec: preparation.spec, layers: position.layers, data: text)
+            var batches: TokenBatches?
+            if position.isFirst || position.isLast {
+                let text = try await port.fetch(preparation.data, sources) { progress.update("data", $0, $1) }
+                batches = try preparation.spec.batches(of: text)
+            }
+            var files: [SafetensorsFile] = []
             for part in preparation.checkpoint?.parts(forLayers: position.layers) ?? [] {
                 let holders = part.holders + sources.filter { !part.holders.contains($0) }
                 let bytes = try await port.fetch(part.shard, holders) { progress.update("\(part.part)", $0, $1) }
-                try stage.restore(from: bytes)
+                files.append(try SafetensorsFile(bytes))
             }
+            let stage = try TrainingStage(
+                spec: preparation.spec, layers: position.layers, microBatches: position.microBatches,
+                data: batches)
+            if let checkpoint = preparation.checkpoint { try stage.restore(files, step: checkpoint.step) }
             await progress.finish()
             guard current === run else { return }
             run.worker = JobWorker(

@@ -1,5 +1,5 @@
 package import Pipeline
-package import Primitives
+internal import Primitives
 package import Topology
 
 /// A job's plan on the live graph: what the planner said, and the same as the layout that workers run.

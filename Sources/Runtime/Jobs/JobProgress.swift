@@ -1,3 +1,4 @@
+internal import Compute
 package import Pipeline
 package import Primitives
 internal import Synchronization
@@ -12,13 +13,13 @@ package final class JobProgress: Sendable {
 
     private let spec: JobSpec
     private let start: Instant
-    private let baseline: UnigramBaseline?
+    private let unigramLoss: Double?
     private let state = Mutex(State())
 
-    package init(spec: JobSpec, start: Instant, baseline: UnigramBaseline?) {
+    package init(spec: JobSpec, start: Instant, unigramLoss: Double?) {
         self.spec = spec
         self.start = start
-        self.baseline = baseline
+        self.unigramLoss = unigramLoss
     }
 
     /// The event of a finished step, `number` counted from 0.
@@ -32,7 +33,7 @@ package final class JobProgress: Sendable {
         let seconds = max(elapsed.seconds, 1e-9)
         return TrainEvent.Step(
             step: Int(number) + 1, steps: Int(spec.steps), loss: loss,
-            learningRate: Double(spec.learningRateSchedule.rate(step: Int(number))),
+            learningRate: spec.learningRates.rate(at: Int(number)),
             tokensPerSecond: Double(spec.tokensPerStep) / seconds, iterationSeconds: seconds,
             predictedIterationSeconds: predicted)
     }
@@ -41,7 +42,7 @@ package final class JobProgress: Sendable {
     package func validation(_ number: UInt64, loss: Float) -> TrainEvent.Validation {
         state.withLock { $0.validationLoss = Double(loss) }
         return TrainEvent.Validation(
-            step: Int(number) + 1, loss: Double(loss), unigramLoss: baseline?.nats ?? .nan)
+            step: Int(number) + 1, loss: Double(loss), unigramLoss: unigramLoss ?? 0)
     }
 
     /// The last event.
@@ -49,7 +50,7 @@ package final class JobProgress: Sendable {
         let state = state.withLock { $0 }
         return TrainEvent.Finished(
             steps: state.stepsDone, loss: state.loss, elapsedSeconds: (now - start).seconds,
-            validationLoss: state.validationLoss, unigramLoss: baseline?.nats,
+            validationLoss: state.validationLoss, unigramLoss: unigramLoss,
             checkpointPath: output?.lastCheckpointPath, checkpointShard: nil)
     }
 }

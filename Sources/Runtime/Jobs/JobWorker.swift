@@ -40,7 +40,6 @@ package actor JobWorker {
     private var finishedPhase: StepPhase?
     private var inputs: [TensorKey: [Float]] = [:]
     private var results: [TensorKey: [Float]] = [:]
-    private var losses: [Float] = []
     private var sums: [[Float]?]
     private var tiedSums: [TiedKey: [Float]] = [:]
     private var outbox: [(JobLane, JobMessage)] = []
@@ -85,7 +84,7 @@ package actor JobWorker {
         reductions = own.map { segment in
             AllReduce(
                 AllReduce.Configuration(
-                    rank: position.pipeline, shares: segment.shares, elementCount: stage.elementCount(of: segment.part),
+                    rank: position.pipeline, shares: segment.shares, elementCount: stage.gradientCount(of: segment.part) ?? 0,
                     codec: preparation.spec.reduceCodec),
                 firstStep: preparation.firstStep)
         }
@@ -112,7 +111,7 @@ extension JobWorker {
     private func train(_ step: UInt64) async throws {
         let phase = StepPhase(step: step, pass: .training)
         try await drive(.beginTraining(step: step), through: phase)
-        try await reportLosses(phase, first: position.microBatches.lowerBound)
+        try await reportLosses()
     }
 
     private func validate(after step: UInt64) async throws {
@@ -121,14 +120,11 @@ extension JobWorker {
         guard !share.isEmpty else { return }
         let phase = StepPhase(step: step, pass: .validation)
         try await drive(.beginValidation(step: step, batches: share), through: phase)
-        try await reportLosses(phase, first: share.lowerBound)
+        try await reportLosses()
     }
 
-    private func reportLosses(_ phase: StepPhase, first: Int) async throws {
-        guard position.isLast else { return }
-        guard losses.allSatisfy(\.isFinite) else { throw JobRunError(.diverged, "the loss at \(phase) is not a number") }
-        let report = LossReport(phase: phase, firstMicroBatch: first, losses: losses)
-        losses = []
+    private func reportLosses() async throws {
+        guard let report = stage.takeLosses() else { return }
         try await send(.losses(run, report), to: coordinator)
     }
 
@@ -160,14 +156,12 @@ extension JobWorker {
         switch task {
         case .forward:
             let input = inputs.removeValue(forKey: TensorKey(phase: phase, microBatch: microBatch, isGradient: false))
-            switch try stage.forward(microBatch: microBatch, phase: phase, input: input) {
-            case .activation(let values):
+            if let values = try stage.forward(input, microBatch: microBatch, in: phase) {
                 results[TensorKey(phase: phase, microBatch: microBatch, isGradient: false)] = values
-            case .loss(let loss): losses.append(loss)
             }
         case .backward:
             let gradient = inputs.removeValue(forKey: TensorKey(phase: phase, microBatch: microBatch, isGradient: true))
-            if let values = try stage.backward(microBatch: microBatch, outputGradient: gradient) {
+            if let values = try stage.backward(gradient, microBatch: microBatch) {
                 results[TensorKey(phase: phase, microBatch: microBatch, isGradient: true)] = values
             }
         }
@@ -181,7 +175,7 @@ extension JobWorker {
     /// Sums the step's gradients over all replicas, joins the two uses of the tied weight and takes the optimiser's step.
     private func exchangeGradients(_ step: UInt64) async throws {
         sums = Array(repeating: nil, count: segments.count)
-        let partials = stage.takePartials(for: segments.map(\.part))
+        let partials = try stage.takePartials(of: segments.map(\.part))
         for index in segments.indices { try reduce(index, .begin(step: step, partials[index])) }
         await flush()
         let tied = tiedSegments()
@@ -203,19 +197,16 @@ extension JobWorker {
             await flush()
         }
         let start = now()
-        var gradients: [(part: ModelPart, sum: [Float])] = []
-        for (segment, sum) in zip(segments, sums) { if let sum { gradients.append((segment.part, sum)) } }
-        if let tied, let sum = tiedSums.removeValue(forKey: TiedKey(step: step, segment: tied.otherID)) {
-            gradients.append((tied.otherPart, sum))
-        }
-        try stage.applyStep(step, sums: gradients)
+        var reduced: [(part: ModelPart, values: [Float])] = []
+        for (segment, sum) in zip(segments, sums) { if let sum { reduced.append((segment.part, sum)) } }
+        let tiedSum = tied.flatMap { tiedSums.removeValue(forKey: TiedKey(step: step, segment: $0.otherID)) }
+        try stage.apply(reduced, tied: tiedSum)
         computing += now() - start
     }
 
     private struct Tied {
         let ownIndex: Int
         let otherID: Int
-        let otherPart: ModelPart
         let peer: PeerID
     }
 
@@ -230,7 +221,7 @@ extension JobWorker {
             let other = all.first(where: { $0.part == otherPart }),
             let peer = position.isFirst ? stages.last?.peer : stages.first?.peer
         else { return nil }
-        return Tied(ownIndex: own, otherID: other.id, otherPart: otherPart, peer: peer)
+        return Tied(ownIndex: own, otherID: other.id, peer: peer)
     }
 
     private func reduce(_ index: Int, _ input: AllReduce.Input) throws {
@@ -254,8 +245,8 @@ extension JobWorker {
     }
 
     private func exportCheckpoint(after step: UInt64) async throws {
-        for segment in segments where segment.part != .outputHead {
-            let bytes = try stage.export(segment.part)
+        let own = segments.filter { $0.part != .outputHead }
+        for (segment, bytes) in zip(own, try stage.export(own.map(\.part))) {
             var part = try await store("\(spec.name) step \(step + 1) \(segment.part)", bytes)
             part.part = segment.part
             try await send(.checkpointPart(run, step: step + 1, part), to: coordinator)

@@ -1,6 +1,7 @@
 package import Overlay
 package import Primitives
 package import Topology
+internal import Wire
 
 /// The bandwidth and latency graph of a gossip snapshot, in the two forms that are needed: as the planner's `LinkGraph`
 /// and as what `weft graph` prints.

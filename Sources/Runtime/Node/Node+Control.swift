@@ -1,5 +1,5 @@
 internal import Foundation
-package import NIOCore
+internal import Noise
 internal import Overlay
 internal import Pipeline
 internal import Primitives
@@ -27,12 +27,13 @@ extension Node: NodeControl {
 
     private func traffic() async -> TrafficView {
         let sessions = await endpoint.counters()
-        let streams = hub.counters()
+        let streams = hub.counters
         let drops = (try? await driver.read { $0.counters.all.reduce(0) { $0 + $1.count } }) ?? 0
         return TrafficView(
             datagramBytesSent: sessions.bytesSent, datagramBytesReceived: sessions.bytesReceived,
-            streamBytesSent: streams.bytesSent, streamBytesReceived: streams.bytesReceived,
-            datagramsDropped: sessions.dropped + drops)
+            streamBytesSent: streams.reduce(0) { $0 + $1.bytesSent },
+            streamBytesReceived: streams.reduce(0) { $0 + $1.bytesReceived },
+            datagramsDropped: SessionDrop.allCases.reduce(drops) { $0 + sessions[$1] })
     }
 
     package func peers() async throws -> PeerListing {
@@ -133,9 +134,11 @@ extension Node: NodeControl {
     }
 
     package func addShard(_ request: ShardAddRequest) async throws -> AsyncThrowingStream<ShardEvent, any Error> {
-        let service = shardService
+        let store = shardStore
+        let total = try FileManager.default.attributesOfItem(atPath: request.path)[.size] as? UInt64 ?? 0
         return Self.events { report in
-            let manifest = try await service.add(file: request.path, name: request.name) { done, total in
+            let name = request.name ?? URL(filePath: request.path).lastPathComponent
+            let manifest = try store.add(file: request.path, name: name) { done in
                 report(.progress(.init(doneBytes: done, totalBytes: total, bytesPerSecond: 0, sources: 0)))
             }
             return ShardView(manifest, heldPieces: manifest.pieceCount, path: nil)
@@ -148,24 +151,25 @@ extension Node: NodeControl {
         }
         let own = identity.peer
         let sources = await members().filter { $0.state.isLive && $0.peer != own }.map(\.peer)
-        let service = shardService
+        let (service, store) = (shardService, shardStore)
         return Self.events { report in
             let start = MonotonicClock.now
-            let manifest = try await service.fetch(id, from: sources) { done, total in
+            let manifest = try await service.fetch(id, from: sources) { progress in
                 let seconds = max((MonotonicClock.now - start).seconds, 1e-6)
                 report(
                     .progress(
                         .init(
-                            doneBytes: done, totalBytes: total, bytesPerSecond: Double(done) / seconds,
-                            sources: sources.count)))
+                            doneBytes: progress.doneBytes, totalBytes: progress.totalBytes,
+                            bytesPerSecond: Double(progress.doneBytes) / seconds, sources: progress.sources)))
             }
-            if let path = request.outputPath { try await service.export(id, to: path) }
+            if let path = request.outputPath { _ = try store.export(id, to: path) }
             return ShardView(manifest, heldPieces: manifest.pieceCount, path: request.outputPath)
         }
     }
 
     package func shards() async throws -> ShardListing {
-        ShardListing(shards: await shardService.list().map { ShardView($0.manifest, heldPieces: $0.heldPieces, path: nil) })
+        ShardListing(
+            shards: shardStore.list.map { ShardView($0.manifest, heldPieces: $0.held.heldCount, path: nil) })
     }
 
     /// A stream of a task's progress that ends with its result; ending the stream cancels the task.
@@ -204,12 +208,11 @@ extension PeerView.State {
     }
 }
 
-extension CapabilityView {
-    /// What a peer published, for people.
-    init(_ capability: Capability) {
+extension ShardView {
+    /// A shard as the store knows it.
+    init(_ manifest: ShardManifest, heldPieces: Int, path: String?) {
         self.init(
-            cores: capability.cores, memoryBytes: capability.memoryBytes, flopsPerSecond: capability.flopsPerSecond,
-            diskFreeBytes: capability.diskFreeBytes, gpus: capability.gpus, onBattery: capability.onBattery,
-            coordinator: capability.coordinator, version: capability.software)
+            shard: manifest.id.description, name: manifest.name, bytes: manifest.byteCount,
+            pieces: manifest.pieceCount, heldPieces: heldPieces, path: path)
     }
 }

@@ -1,8 +1,10 @@
+internal import Compute
 internal import Foundation
 internal import Logging
 internal import NIOCore
+internal import Noise
 internal import Overlay
-package import Pipeline
+internal import Pipeline
 internal import Primitives
 internal import Shards
 internal import Topology
@@ -48,16 +50,28 @@ extension Node {
     }
 
     private func store(_ name: String, _ bytes: [UInt8]) async throws -> CheckpointPart {
-        let manifest = try await shardService.add(bytes, name: name)
+        let manifest = try shardStore.add(bytes, name: name)
         return CheckpointPart(
             part: .tokenEmbedding, shard: manifest.id, byteCount: UInt64(bytes.count), holders: [identity.peer])
+    }
+
+    /// The whole of a shard, fetched first if it is not here.
+    private func bytes(
+        of id: ShardID, from sources: [PeerID], progress: @escaping @Sendable (UInt64, UInt64) -> Void
+    ) async throws -> [UInt8] {
+        _ = try await shardService.fetch(id, from: sources) { progress($0.doneBytes, $0.totalBytes) }
+        guard let bytes = try shardStore.contents(of: id) else {
+            throw ShardServiceError.unavailable(id, missingPieces: nil)
+        }
+        return bytes
     }
 
     func participantPort() -> JobParticipant.Port {
         JobParticipant.Port(
             send: { [weak self] message, lane in try await self?.send(message, on: lane) },
-            fetch: { [shardService] id, sources, progress in
-                try await shardService.bytes(of: id, from: sources, progress: progress)
+            fetch: { [weak self] id, sources, progress in
+                guard let self else { throw CancellationError() }
+                return try await self.bytes(of: id, from: sources, progress: progress)
             },
             store: { [weak self] name, bytes in
                 guard let self else { throw CancellationError() }
@@ -79,8 +93,9 @@ extension Node {
                 return LiveGraph(try await self.snapshot()).linkGraph(without: lost)
             },
             name: { [weak self] peer in await self?.name(of: peer) ?? peer.short },
-            fetch: { [shardService] id, holders in
-                try await shardService.bytes(of: id, from: holders.filter { $0 != own }) { _, _ in }
+            fetch: { [weak self] id, holders in
+                guard let self else { throw CancellationError() }
+                return try await self.bytes(of: id, from: holders.filter { $0 != own }) { _, _ in }
             },
             store: { [weak self] name, bytes in
                 guard let self else { throw CancellationError() }
@@ -133,8 +148,10 @@ extension Node {
             guard let from = request.resumeFrom else {
                 return PreparedJob(spec: spec, text: text, resume: nil, output: output)
             }
-            let checkpoint = try JobOutput.load(checkpoint: from)
-            for (_, bytes) in checkpoint.files { _ = try await store("resumed part", bytes) }
+            let checkpoint = try CheckpointDirectory.open(from)
+            for (part, file) in zip(checkpoint.manifest.parts, checkpoint.files) {
+                _ = try await store("\(spec.name) resumed \(part.part)", file.bytes)
+            }
             var resume = checkpoint.manifest
             resume.parts = resume.parts.map { part in
                 var held = part

@@ -1,14 +1,14 @@
 internal import Foundation
-internal import Logging
-package import NIOCore
+package import Logging
+internal import NIOCore
 internal import NIOPosix
-package import Noise
-package import Overlay
-package import Pipeline
-package import Primitives
-package import Shards
+internal import Noise
+internal import Overlay
+internal import Pipeline
+internal import Primitives
+internal import Shards
 internal import Synchronization
-package import Wire
+internal import Wire
 
 /// One running peer: sockets, overlay, shards and jobs put together.
 ///
@@ -22,11 +22,11 @@ package actor Node {
     let endpoint: UDPEndpoint
     let driver: OverlayDriver
     let hub: StreamHub
+    let shardStore: ShardStore
     let shardService: ShardService
     let swarmName: String
     let startedAt: Instant
     private let wiring: NodeWiring
-    private let lock: StateLock
 
     /// Set once the node listens.
     private(set) var listenAddress: NetworkAddress
@@ -37,8 +37,7 @@ package actor Node {
     var coordinators: [JobCoordinator] = []
     var pingWaiters: [PeerID: [CheckedContinuation<Duration?, Never>]] = [:]
     private var background: [Task<Void, Never>] = []
-    private var discovery: LANDiscovery?
-    private var shutdownRequest: (@Sendable () -> Void)?
+    nonisolated let shutdownRequests = AsyncStream.makeStream(of: Void.self)
 
     // MARK: Life
 
@@ -46,7 +45,6 @@ package actor Node {
     package init(configuration: NodeConfiguration, log: Logger) async throws {
         self.configuration = configuration
         self.log = log
-        lock = try configuration.state.lock()
         let agreement = try configuration.state.agreementKey()
         identity = LocalIdentity(identity: try configuration.state.identityKey(), agreement: agreement)
         let (name, secret) = try Self.swarm(configuration.state)
@@ -55,14 +53,16 @@ package actor Node {
         listenAddress = configuration.listen
         // One loop for datagrams and control, so that bulk streams cannot delay a probe.
         group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
-        let shaper = try configuration.topologyFile.map { try Shaper(topologyFile: $0, name: configuration.name) }
+        let shaper = try configuration.topologyFile.map {
+            try Shaper(topology: try TopologyFile.load($0), name: configuration.name)
+        }
         let wiring = NodeWiring()
         self.wiring = wiring
         endpoint = try await UDPEndpoint(
             identity: identity, secret: secret, eventLoop: group.next(), shaper: shaper
         ) { wiring.receive($0) }
         hub = StreamHub(
-            identity: identity, secret: secret, eventLoop: group.next(), shaper: shaper
+            identity: identity, secret: secret, group: group, shaper: shaper
         ) { peer, trafficClass, message in await wiring.receive(message, from: peer, trafficClass: trafficClass) }
         let contact = Contact(peer: identity.peer, agreementKey: identity.agreementPublicKey, addresses: [])
         let core = OverlayNode(
@@ -79,11 +79,13 @@ package actor Node {
                 },
                 forget: {
                     endpoint.forget($0)
-                    hub.forget($0)
+                    hub.disconnect($0)
                 }, event: { wiring.overlayEvents.yield($0) }, now: { MonotonicClock.now }))
         wiring.connect(driver: driver)
-        shardService = ShardService(
-            store: try ShardStore(directory: configuration.state.shardsPath), transport: StreamTransport(hub: hub))
+        shardStore = try ShardStore(path: configuration.state.shardsPath)
+        shardService = ShardService(store: shardStore) { message, peer in
+            try await hub.send(message, to: peer, class: .shards)
+        }
     }
 
     private static func swarm(_ state: StateDirectory) throws -> (name: String, secret: SwarmSecret) {
@@ -107,7 +109,6 @@ package actor Node {
         let known = configuration.bootstrap + cached
         driver.input(.start(known: known.filter { $0.peer != identity.peer }))
         try await publishCapability()
-        if configuration.discovery { await startDiscovery() }
         background.append(Task { [weak self] in
             while !Task.isCancelled {
                 try? await Task.sleep(for: .seconds(15))
@@ -125,34 +126,22 @@ package actor Node {
         while true {
             let bound = try await endpoint.bind(to: configuration.listen)
             do {
-                try await hub.bind(to: bound)
+                _ = try await hub.listen(on: bound)
                 return bound
             } catch {
                 attempts += 1
                 guard configuration.listen.port == 0, attempts < 16 else { throw error }
-                await endpoint.unbind()
+                await endpoint.close()
             }
         }
     }
 
     private func publishCapability() async throws {
-        let capability = await CapabilityDetection.detect(configuration)
+        let report = await MachineReport.detect(
+            diskPath: configuration.state.path, flopsPerSecond: configuration.flopsPerSecond)
+        let capability = report.capability(configuration)
         self.capability = capability
         driver.input(.publish(.capability, value: capability.wireBytes))
-    }
-
-    private func startDiscovery() async {
-        let driver = driver
-        let contact = Contact(
-            peer: identity.peer, agreementKey: identity.agreementPublicKey, addresses: addresses)
-        do {
-            let secret = try Self.swarm(configuration.state).secret
-            discovery = try await LANDiscovery.start(
-                contact: contact, secret: secret, port: listenAddress.port, eventLoop: endpoint.eventLoop
-            ) { driver.input(.discovered($0)) }
-        } catch {
-            log.info("no discovery on the local network: \(error); peers are found by ticket")
-        }
     }
 
     /// Leaves the swarm if asked to, ends jobs, closes sockets and saves the peers.
@@ -162,7 +151,6 @@ package actor Node {
         saveCacheNow(await members())
         for coordinator in coordinators { await coordinator.mailbox.close() }
         await participant?.stop()
-        await discovery?.stop()
         try? await driver.stop(after: leaving ? .leave : nil)
         for task in background { task.cancel() }
         // The farewells were handed to the socket; give the loop one turn to send them.
@@ -174,10 +162,8 @@ package actor Node {
         log.info("stopped")
     }
 
-    /// Called by the process that runs the node: what `shutdown` and `leave` over the control socket do.
-    package func onShutdownRequest(_ action: @escaping @Sendable () -> Void) { shutdownRequest = action }
-
-    func requestShutdown() { shutdownRequest?() }
+    /// Ends `run`, as the control socket and a graceful shutdown ask.
+    nonisolated func requestShutdown() { shutdownRequests.continuation.yield() }
 
     // MARK: State for others
 
@@ -210,6 +196,7 @@ package actor Node {
         case .memberDown(let peer), .memberLeft(let peer):
             log.info("peer gone", metadata: ["peer": "\(peer.short)"])
             await participant?.peerLost(peer)
+            await shardService.peerLost(peer)
             for coordinator in coordinators { await coordinator.mailbox.deposit(.lost(peer), from: peer, lane: 0) }
         case .memberUp(let peer): log.info("peer arrived", metadata: ["peer": "\(peer.short)"])
         case .memberSuspected(let peer, let accuser):
@@ -221,7 +208,7 @@ package actor Node {
         case .publishRefused(_, let byteCount):
             log.error("an entry of \(byteCount) bytes is too large to be published")
         case .joined(let members): log.info("joined", metadata: ["members": "\(members)"])
-        case .memberUpdated, .refuted, .entryUpdated, .graphChanged: break
+        case .memberUpdated, .refuted, .entryUpdated, .graphChanged, .probing: break
         }
     }
 }

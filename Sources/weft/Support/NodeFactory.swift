@@ -7,6 +7,6 @@ enum NodeFactory {
     static func makeNode(
         _ configuration: NodeConfiguration, logger: Logger
     ) async throws -> any NodeControl & Service {
-        throw CommandFailure("this build cannot run a node yet")
+        try await Node(configuration: configuration, log: logger)
     }
 }
