@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import Primitives
 import Runtime
 import Wire
@@ -37,6 +38,10 @@ struct TicketCommand: AsyncParsableCommand {
 
     /// Those of the running node, which knows its port; else those that it would have.
     private func ownAddresses(_ directory: StateDirectory) async throws -> [NetworkAddress] {
+        if let status = try? await ControlClient(state: directory).status() {
+            let addresses = status.addresses.compactMap { NetworkAddress($0) }
+            if !addresses.isEmpty { return addresses }
+        }
         let configuration = try NodeConfiguration(
             state: directory, settings: try directory.settings(), bootstrap: [], version: Weft.version)
         return configuration.reachableAddresses(bound: configuration.listen)

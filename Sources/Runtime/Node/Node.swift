@@ -37,6 +37,7 @@ package actor Node {
     var coordinators: [JobCoordinator] = []
     var pingWaiters: [PeerID: [CheckedContinuation<Duration?, Never>]] = [:]
     private var background: [Task<Void, Never>] = []
+    private var discovery: LANDiscovery?
     nonisolated let shutdownRequests = AsyncStream.makeStream(of: Void.self)
 
     // MARK: Life
@@ -99,7 +100,7 @@ package actor Node {
     package func start() async throws {
         participant = JobParticipant(signer: identity.signer, port: participantPort(), log: log)
         wiring.connect(node: self)
-        listenAddress = try await bindBoth()
+        listenAddress = try await TransportBinding.bind(endpoint, hub, to: configuration.listen)
         addresses = configuration.reachableAddresses(bound: listenAddress)
         background.append(Task { [weak self, events = wiring.overlayStream] in
             for await event in events { await self?.handle(event) }
@@ -109,6 +110,7 @@ package actor Node {
         let known = configuration.bootstrap + cached
         driver.input(.start(known: known.filter { $0.peer != identity.peer }))
         try await publishCapability()
+        if configuration.discovery { await startDiscovery() }
         background.append(Task { [weak self] in
             while !Task.isCancelled {
                 try? await Task.sleep(for: .seconds(15))
@@ -120,28 +122,28 @@ package actor Node {
             metadata: ["address": "\(listenAddress)", "peer": "\(identity.peer.short)", "swarm": "\(swarmName)"])
     }
 
-    /// TCP on the same port number as UDP; with port 0 the pair is tried again until both are free.
-    private func bindBoth() async throws -> NetworkAddress {
-        var attempts = 0
-        while true {
-            let bound = try await endpoint.bind(to: configuration.listen)
-            do {
-                _ = try await hub.listen(on: bound)
-                return bound
-            } catch {
-                attempts += 1
-                guard configuration.listen.port == 0, attempts < 16 else { throw error }
-                await endpoint.close()
-            }
-        }
-    }
-
     private func publishCapability() async throws {
         let report = await MachineReport.detect(
             diskPath: configuration.state.path, flopsPerSecond: configuration.flopsPerSecond)
         let capability = report.capability(configuration)
         self.capability = capability
         driver.input(.publish(.capability, value: capability.wireBytes))
+    }
+
+    private func startDiscovery() async {
+        let driver = driver
+        let contact = Contact(
+            peer: identity.peer, agreementKey: identity.agreementPublicKey, addresses: addresses)
+        do {
+            let secret = try Self.swarm(configuration.state).secret
+            let discovery = LANDiscovery(secret: secret, contact: contact, eventLoop: group.next()) {
+                driver.input(.discovered($0))
+            }
+            try await discovery.start()
+            self.discovery = discovery
+        } catch {
+            log.info("no discovery on the local network (\(error)): peers are found by ticket")
+        }
     }
 
     /// Leaves the swarm if asked to, ends jobs, closes sockets and saves the peers.
@@ -151,6 +153,7 @@ package actor Node {
         saveCacheNow(await members())
         for coordinator in coordinators { await coordinator.mailbox.close() }
         await participant?.stop()
+        await discovery?.close()
         try? await driver.stop(after: leaving ? .leave : nil)
         for task in background { task.cancel() }
         // The farewells were handed to the socket; give the loop one turn to send them.
