@@ -22,7 +22,7 @@ import Wire
             let isTested = Self.tests.contains { text in
                 // Written out, or put together from the room's name and the message's.
                 text.contains("\"\(name)\"")
-                    || (text.contains("\"\(parts.first ?? "")/\\(") && text.contains("\"\(parts.last ?? "")\""))
+                    || (text.contains("\"\(parts.first ?? "")/") && text.contains("\"\(parts.last ?? "")\""))
             }
             #expect(isTested, "no test reads the example \(name)")
         }
