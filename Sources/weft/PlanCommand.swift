@@ -52,8 +52,8 @@ struct PlanCommand: AsyncParsableCommand {
     func validate() throws {
         guard (model == nil) != (problem == nil) else { throw ValidationError("Give either --model or --problem.") }
         guard timeLimit > 0 else { throw ValidationError("--time-limit must be positive.") }
-        if let schedule, Schedule(name: schedule) == nil {
-            throw ValidationError("--schedule must be one of \(Schedule.allCases.map(\.name).joined(separator: ", ")).")
+        if let schedule, PlanSchedule(name: schedule) == nil {
+            throw ValidationError("--schedule must be one of \(PlanSchedule.allCases.map(\.name).joined(separator: ", ")).")
         }
     }
 
@@ -121,7 +121,7 @@ struct PlanCommand: AsyncParsableCommand {
             var problem = try file.problem()
             if let stages { problem.shape.stages = stages }
             if let replicas { problem.shape.replicas = replicas }
-            if let schedule { problem.schedule = Schedule(name: schedule) }
+            if let schedule { problem.schedule = PlanSchedule(name: schedule) }
             return problem
         }
         return (problems, isArray)

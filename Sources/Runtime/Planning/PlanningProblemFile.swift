@@ -92,10 +92,10 @@ package struct PlanningProblemFile: Decodable, Sendable {
             throw PlanningFileError(
                 "\(title): the model's layers, hidden, heads, sequenceLength and vocabulary must be positive")
         }
-        var plannedSchedule: Schedule?
+        var plannedSchedule: PlanSchedule?
         if let schedule {
-            guard let known = Schedule(name: schedule) else {
-                let names = Schedule.allCases.map(\.name).joined(separator: ", ")
+            guard let known = PlanSchedule(name: schedule) else {
+                let names = PlanSchedule.allCases.map(\.name).joined(separator: ", ")
                 throw PlanningFileError("\(title): the schedule is \"\(schedule)\"; known are \(names)")
             }
             plannedSchedule = known

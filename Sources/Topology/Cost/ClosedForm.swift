@@ -103,7 +103,7 @@ package struct ClosedForm: Sendable {
     }
 
     /// When each stage ends its last backward pass.
-    func stageFinishes(_ pipeline: [Layout.Stage], microBatches: Int, schedule: Schedule) -> [Double] {
+    func stageFinishes(_ pipeline: [Layout.Stage], microBatches: Int, schedule: PlanSchedule) -> [Double] {
         let cost = cost(of: pipeline)
         var total: Double
         if schedule == .gpipe {

@@ -1,6 +1,6 @@
 /// The judge of a plan: a discrete-event simulation of one training iteration.
 ///
-/// Stages work through their schedule in order, a transfer starts when its tensor is ready and the pair's earlier
+/// Stages work as the training engine's do, a transfer starts when its tensor is ready and the pair's earlier
 /// transfers are out, tensors arrive after the link's latency, gradients are exchanged by reduce-scatter and all-gather
 /// among the holders of every layer, the first and the last stage add a tied embedding's gradients, and every peer steps
 /// its optimiser. The iteration ends when the last peer has stepped.
@@ -45,6 +45,7 @@ package struct IterationSimulator {
     private let tables: CostTables
     private let exchange: GradientExchange
     private let replicas: Int
+    private let schedule: PlanSchedule
     private var stages: [StageState] = []
     private var firstStageOfRank: [Int] = []
     private var events = EventQueue<Event>()
@@ -63,6 +64,7 @@ package struct IterationSimulator {
         self.tables = tables
         exchange = GradientExchange(layout: layout, tables: tables)
         replicas = layout.pipelines.count
+        schedule = layout.schedule
         network = FluidNetwork(tables: tables)
         slicesReceived = Array(repeating: 0, count: exchange.segments.count * replicas)
         slicesGathered = slicesReceived
@@ -130,18 +132,19 @@ package struct IterationSimulator {
         }
     }
 
-    /// Starts the next pass of the schedule if its input is there: forwards while the stage may hold more, else the
-    /// oldest backward.
+    /// Starts the next pass if its input is there, as the training engine's stage machine does: a backward pass that is
+    /// ready goes first (with GPipe only after the last forward), a forward pass starts only while the stage may hold one
+    /// micro-batch more.
     private mutating func startNext(_ index: Int, at time: Double) {
         let stage = stages[index]
         guard !stage.isBusy else { return }
-        if stage.forwards < stage.microBatches, stage.forwards - stage.backwards < stage.depth {
-            guard stage.forwardsReady > stage.forwards else { return }
-            stages[index].isBusy = true
-            events.push(.computed(stage: index, forward: true), at: time + stage.forwardSeconds)
-        } else if stage.backwards < stage.forwards, stage.backwardsReady > stage.backwards {
+        let mayGoBackward = schedule != .gpipe || stage.forwards == stage.microBatches
+        if mayGoBackward, stage.backwardsReady > stage.backwards {
             stages[index].isBusy = true
             events.push(.computed(stage: index, forward: false), at: time + stage.backwardSeconds)
+        } else if stage.forwardsReady > stage.forwards, stage.forwards - stage.backwards < stage.depth {
+            stages[index].isBusy = true
+            events.push(.computed(stage: index, forward: true), at: time + stage.forwardSeconds)
         }
     }
 

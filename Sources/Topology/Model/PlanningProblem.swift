@@ -51,7 +51,7 @@ package struct PlanningProblem: Sendable {
     package var shape: Shape
     package var dtfm: DTFMConstants?
     /// The schedule of every pipeline; `nil` leaves the choice to the planner.
-    package var schedule: Schedule?
+    package var schedule: PlanSchedule?
     /// Whether replicas exchange the canonical subtree sums of a fixed reduction tree, as the training engine does so
     /// that the bits do not depend on the split, rather than one sum each.
     package var exactReduction: Bool
@@ -60,7 +60,7 @@ package struct PlanningProblem: Sendable {
 
     package init(
         name: String, graph: LinkGraph, model: ModelProfile, batch: Batch, shape: Shape = Shape(),
-        dtfm: DTFMConstants? = nil, schedule: Schedule? = nil, exactReduction: Bool = false,
+        dtfm: DTFMConstants? = nil, schedule: PlanSchedule? = nil, exactReduction: Bool = false,
         taskOverheadSeconds: Double = 0
     ) {
         self.name = name
@@ -76,15 +76,15 @@ package struct PlanningProblem: Sendable {
 }
 
 /// In which order a stage works on its micro-batches.
-package enum Schedule: UInt8, CaseIterable, Sendable {
+package enum PlanSchedule: UInt8, CaseIterable, Sendable {
     /// All forward passes, then all backward passes (Huang et al. 2019): hides latency, keeps every micro-batch in
     /// memory.
     case gpipe = 0
-    /// One forward, one backward after a warm-up of as many forwards as stages follow, plus one (PipeDream-flush,
-    /// Narayanan et al. 2021).
+    /// A backward pass as soon as it is ready, and no more micro-batches in flight than stages follow, plus one
+    /// (PipeDream-flush, Narayanan et al. 2021).
     case oneForwardOneBackward = 1
-    /// As `oneForwardOneBackward` with a warm-up as long as memory allows and latency asks for: the depth of every
-    /// stage is part of the plan.
+    /// As `oneForwardOneBackward` with as many micro-batches in flight as latency asks for and memory allows: the depth of
+    /// every stage is part of the plan.
     case deepOneForwardOneBackward = 2
 
     /// For people and JSON.

@@ -19,9 +19,9 @@ package struct Layout: Hashable, Sendable {
     package var pipelines: [[Stage]]
     /// Micro-batches of each pipeline in one iteration.
     package var microBatches: [Int]
-    package var schedule: Schedule
+    package var schedule: PlanSchedule
 
-    package init(pipelines: [[Stage]], microBatches: [Int], schedule: Schedule) {
+    package init(pipelines: [[Stage]], microBatches: [Int], schedule: PlanSchedule) {
         self.pipelines = pipelines
         self.microBatches = microBatches
         self.schedule = schedule

@@ -28,7 +28,7 @@ package struct StageAssignment: Hashable, Sendable {
 package struct Plan: Hashable, Sendable {
     /// The graph snapshot that the plan was made for.
     package var graphDigest: Digest
-    package var schedule: Schedule
+    package var schedule: PlanSchedule
     /// Pipelines in rank order, each an ordered list of stages that covers the layers once.
     package var pipelines: [[StageAssignment]]
     /// Peers that hold no stage.
@@ -37,7 +37,7 @@ package struct Plan: Hashable, Sendable {
     package var predictedIterationSeconds: Double
 
     package init(
-        graphDigest: Digest, schedule: Schedule, pipelines: [[StageAssignment]], spares: [PeerID],
+        graphDigest: Digest, schedule: PlanSchedule, pipelines: [[StageAssignment]], spares: [PeerID],
         predictedIterationSeconds: Double
     ) {
         self.graphDigest = graphDigest
@@ -135,7 +135,7 @@ extension Plan: WireCodable {
         let version = try reader.read(UInt8.self)
         guard version == 1 else { throw .unknownVersion(version) }
         graphDigest = try reader.readDigest()
-        guard let schedule = Schedule(rawValue: try reader.read(UInt8.self)) else { throw .notCanonical }
+        guard let schedule = PlanSchedule(rawValue: try reader.read(UInt8.self)) else { throw .notCanonical }
         self.schedule = schedule
         predictedIterationSeconds = try reader.readFiniteDouble()
         let count = try reader.readCount(maximum: Self.maximumEncodedCount)

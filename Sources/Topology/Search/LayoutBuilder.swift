@@ -12,11 +12,11 @@ struct LayoutBuilder {
 
     let tables: CostTables
     let closedForm: ClosedForm
-    let schedule: Schedule
+    let schedule: PlanSchedule
     /// For equal peers the cut depends only on the number of stages (and the share of micro-batches under GPipe).
     private var evenCuts: [Int: [Range<Int>]?] = [:]
 
-    init(tables: CostTables, schedule: Schedule) {
+    init(tables: CostTables, schedule: PlanSchedule) {
         self.tables = tables
         self.schedule = schedule
         closedForm = ClosedForm(tables: tables)
