@@ -96,7 +96,7 @@ let package = Package(
         tests("Wire", ["Wire", "Primitives"]),
         tests("Noise", ["Noise", "Wire", "Primitives"], resources: [.copy("Fixtures")]),
         tests("Overlay", ["Overlay", "Wire", "Primitives"]),
-        tests("Topology", ["Topology", "Primitives"], resources: [.copy("Fixtures")]),
+        tests("Topology", ["Topology", "Primitives", "Wire"], resources: [.copy("Fixtures")]),
         tests("Shards", ["Shards", "Primitives", "Wire"]),
         tests("Pipeline", ["Pipeline", "Shards", "Wire", "Primitives"]),
         tests("Compute", ["Compute", "CKernels", "Primitives"], resources: [.copy("Fixtures")]),

@@ -152,9 +152,9 @@ package struct ClosedForm: Sendable {
         var ends = finishes
         for segment in exchange.segments {
             var start = 0.0
-            for (rank, stage) in segment.stages.enumerated() { start = max(start, ends[rank][stage]) }
+            for (rank, stage) in segment.stages.enumerated() { start = max(start, finishes[rank][stage]) }
             let end = start + exchange.seconds(of: segment)
-            for (rank, stage) in segment.stages.enumerated() { ends[rank][stage] = end }
+            for (rank, stage) in segment.stages.enumerated() { ends[rank][stage] = max(ends[rank][stage], end) }
         }
         for (rank, pipeline) in layout.pipelines.enumerated() {
             if tables.tiedParameters > 0, pipeline.count > 1 {

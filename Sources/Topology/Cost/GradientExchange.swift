@@ -54,28 +54,31 @@ struct GradientExchange {
     /// The peer that holds a segment in a pipeline.
     func holder(of segment: Segment, rank: Int) -> Int { layout.pipelines[rank][segment.stages[rank]].peer }
 
-    /// Seconds of both halves of the exchange, if all start together and links are otherwise idle.
+    /// Seconds of both halves of a segment's exchange, if all of its holders start together.
+    ///
+    /// Two stages that share several segments send them over the same link, so a pair is priced with everything that the
+    /// two have in common, and an access link with everything that its stage exchanges.
     func seconds(of segment: Segment) -> Double {
         let replicas = layout.pipelines.count
-        let slice = segment.bytes / Double(replicas)
         var scatter = 0.0
         var gather = 0.0
         for rank in 0..<replicas {
-            let from = holder(of: segment, rank: rank)
+            let stage = layout.pipelines[rank][segment.stages[rank]]
             for other in 0..<replicas where other != rank {
-                let to = holder(of: segment, rank: other)
-                let link = from * tables.peers + to
+                let mate = layout.pipelines[other][segment.stages[other]]
+                let slice = tables.gradientBytes(stage.layers.clamped(to: mate.layers)) / Double(replicas)
+                let link = stage.peer * tables.peers + mate.peer
                 scatter = max(scatter, partials[rank] * slice * tables.secondsPerByte[link] + tables.latency[link])
                 gather = max(gather, slice * tables.secondsPerByte[link] + tables.latency[link])
             }
             guard tables.sharesAccess else { continue }
+            let slice = tables.gradientBytes(stage.layers) / Double(replicas)
             let others = Double(replicas - 1)
             let everyPartial = partials.reduce(-partials[rank], +)
-            scatter = max(scatter, partials[rank] * others * slice * tables.uplinkSecondsPerByte[from])
-            scatter = max(scatter, everyPartial * slice * tables.downlinkSecondsPerByte[from])
-            gather = max(
-                gather,
-                others * slice * max(tables.uplinkSecondsPerByte[from], tables.downlinkSecondsPerByte[from]))
+            let uplink = tables.uplinkSecondsPerByte[stage.peer]
+            let downlink = tables.downlinkSecondsPerByte[stage.peer]
+            scatter = max(scatter, slice * max(partials[rank] * others * uplink, everyPartial * downlink))
+            gather = max(gather, others * slice * max(uplink, downlink))
         }
         return scatter + gather
     }
