@@ -53,7 +53,8 @@ struct PlanCommand: AsyncParsableCommand {
         guard (model == nil) != (problem == nil) else { throw ValidationError("Give either --model or --problem.") }
         guard timeLimit > 0 else { throw ValidationError("--time-limit must be positive.") }
         if let schedule, PlanSchedule(name: schedule) == nil {
-            throw ValidationError("--schedule must be one of \(PlanSchedule.allCases.map(\.name).joined(separator: ", ")).")
+            let names = PlanSchedule.allCases.map(\.name).joined(separator: ", ")
+            throw ValidationError("--schedule must be one of \(names).")
         }
     }
 
