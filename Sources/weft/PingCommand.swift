@@ -40,12 +40,12 @@ struct PingCommand: AsyncParsableCommand {
             } else {
                 let address = reply.address.map { " (\($0))" } ?? ""
                 let answer = reply.roundTripSeconds.map { Figures.seconds($0) } ?? "no answer"
-                print("\(peer)\(address) \(reply.sequence): \(answer)")
+                say("\(peer)\(address) \(reply.sequence): \(answer)")
             }
         }
         if !output.json, let least = trips.min(), let most = trips.max() {
             let mean = trips.reduce(0, +) / Double(trips.count)
-            print(
+            say(
                 "\(trips.count) of \(sent) answered, round trip \(Figures.seconds(least)) least, "
                     + "\(Figures.seconds(mean)) mean, \(Figures.seconds(most)) most")
         }

@@ -59,7 +59,6 @@ struct UpCommand: AsyncParsableCommand {
         Platform.ignoreBrokenPipes()
         let directory = state.directory
         try directory.create()
-        let lock = try directory.lock()
         let configuration = try makeConfiguration(directory)
         let level = logLevel.level
         LoggingSystem.bootstrap { label in
@@ -82,7 +81,6 @@ struct UpCommand: AsyncParsableCommand {
             ], gracefulShutdownSignals: [.sigint, .sigterm], logger: logger)
         group.maximumGracefulShutdownDuration = .seconds(10)
         try await ServiceGroup(configuration: group).run()
-        withExtendedLifetime(lock) {}
     }
 
     /// Options win over the file, the file over what `weft init` saved. Synchronous, because of the move-only ticket.

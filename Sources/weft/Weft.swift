@@ -25,6 +25,9 @@ struct Weft: AsyncParsableCommand {
                 subcommands: [
                     StatusCommand.self, PeersCommand.self, GraphCommand.self, PingCommand.self, ProbeCommand.self,
                 ]),
-            CommandGroup(name: "Model", subcommands: [PlanCommand.self, ShardCommand.self]),
+            CommandGroup(
+                name: "Model",
+                subcommands: [PlanCommand.self, TrainCommand.self, GenerateCommand.self, ShardCommand.self]),
+            CommandGroup(name: "Explore", subcommands: [DemoCommand.self]),
         ])
 }

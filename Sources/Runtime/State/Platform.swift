@@ -30,6 +30,9 @@ package enum Platform {
     /// Lets a write to a closed pipe or socket fail instead of ending the process.
     package static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
+    /// Hands on what was printed, also where output is a file or a pipe and would be held back.
+    package static func flushOutput() { fflush(nil) }
+
     /// Both ends of a pipe that no child inherits by accident: it must be handed over as a standard descriptor.
     package static func privatePipe() throws(FileError) -> (read: Int32, write: Int32) {
         var ends: [Int32] = [-1, -1]

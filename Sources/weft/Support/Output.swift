@@ -14,7 +14,7 @@ func printJSON(_ value: some Encodable) throws { print(try jsonText(value), term
 func printJSONLine(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    FileHandle.standardOutput.write(try encoder.encode(value) + Data([0x0A]))
+    say(String(decoding: try encoder.encode(value), as: UTF8.self))
 }
 
 /// Prints a line on standard error, so that standard output holds only what a script wants.

@@ -50,5 +50,14 @@ final class ProgressLine {
         write(text + "\n")
     }
 
-    private func write(_ text: String) { FileHandle.standardOutput.write(Data(text.utf8)) }
+    private func write(_ text: String) {
+        Swift.print(text, terminator: "")
+        Platform.flushOutput()
+    }
+}
+
+/// Prints a line of a story that goes on, so that whoever follows it through a pipe sees it now.
+func say(_ text: String) {
+    print(text)
+    Platform.flushOutput()
 }
