@@ -65,16 +65,24 @@ package enum TensorCodec: UInt8, CaseIterable, Sendable {
     // MARK: Single precision
 
     private static func encodeSingle(_ values: UnsafeBufferPointer<Float>, _ raw: UnsafeMutableRawBufferPointer) {
-        for index in values.indices {
-            raw.storeBytes(of: values[index].bitPattern.littleEndian, toByteOffset: index * 4, as: UInt32.self)
-        }
+        #if _endian(little)
+            raw.copyMemory(from: UnsafeRawBufferPointer(values))
+        #else
+            for index in values.indices {
+                raw.storeBytes(of: values[index].bitPattern.littleEndian, toByteOffset: index * 4, as: UInt32.self)
+            }
+        #endif
     }
 
     private static func decodeSingle(_ raw: UnsafeRawBufferPointer, _ output: UnsafeMutableBufferPointer<Float>) {
-        for index in output.indices {
-            let bits = raw.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)
-            output.initializeElement(at: index, to: Float(bitPattern: UInt32(littleEndian: bits)))
-        }
+        #if _endian(little)
+            UnsafeMutableRawBufferPointer(output).copyMemory(from: raw)
+        #else
+            for index in output.indices {
+                let bits = raw.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)
+                output.initializeElement(at: index, to: Float(bitPattern: UInt32(littleEndian: bits)))
+            }
+        #endif
     }
 
     // MARK: Brain floats

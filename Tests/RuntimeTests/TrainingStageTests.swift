@@ -21,17 +21,15 @@ private func peer(_ index: Int) -> PeerID {
     return peer
 }
 
-/// Runs a layout with one `TrainingStage` for each of its peers and everything between them by hand.
+/// Runs a layout with one `TrainingStage` and one `GradientExchange` for each of its peers, in memory.
 private final class Swarm {
     let layout: PipelineLayout
     var stages: [PeerID: TrainingStage] = [:]
-    var reduces: [PeerID: [Int: AllReduce]] = [:]
-    let segments: [ReduceSegment]
+    var exchanges: [PeerID: GradientExchange] = [:]
 
     init(_ layout: PipelineLayout, resuming checkpoint: CheckpointDirectory.Loaded? = nil) throws {
         try layout.validate(layerCount: spec.model.layers, microBatchCount: spec.microBatchCount)
         self.layout = layout
-        segments = ReduceSegment.segments(of: layout)
         let batches = try spec.batches(of: text)
         for own in layout.peers {
             let position = try #require(layout.position(of: own))
@@ -40,13 +38,12 @@ private final class Swarm {
                 spec: spec, layers: position.layers, microBatches: position.microBatches, data: isEnd ? batches : nil)
             if let checkpoint { try stage.restore(checkpoint.files, step: checkpoint.manifest.step) }
             stages[own] = stage
-            for segment in segments {
-                guard let rank = segment.rank(of: own) else { continue }
-                let count = try #require(stage.gradientCount(of: segment.part))
-                var configuration = AllReduce.Configuration(rank: rank, shares: segment.shares, elementCount: count)
-                configuration.chunkElements = 500
-                reduces[own, default: [:]][segment.id] = AllReduce(configuration, firstStep: stage.step)
-            }
+            var configuration = GradientExchange.Configuration(
+                run: RunID(job: 1, attempt: 0), layout: layout, peer: own, codec: spec.reduceCodec,
+                firstStep: stage.step)
+            configuration.chunkElements = 500
+            let exchange = try #require(GradientExchange(configuration) { stage.gradientCount(of: $0) })
+            exchanges[own] = exchange
         }
     }
 
@@ -65,61 +62,28 @@ private final class Swarm {
             let isNew = losses.add(report)
             #expect(isNew)
         }
-        try reduce(step)
+        try exchange(step)
         return try #require(losses.loss)
     }
 
-    private func reduce(_ step: UInt64) throws {
-        var sums: [PeerID: [Int: [Float]]] = [:]
-        for segment in segments {
-            var queue: [(to: Int, input: AllReduce.Input)] = []
-            for (rank, member) in segment.members.enumerated() {
-                let partials = try partials(of: member, segment)
-                queue.append((rank, .begin(step: step, partials)))
-            }
-            while !queue.isEmpty {
-                let (rank, input) = queue.removeFirst()
-                let member = segment.members[rank]
-                var effects: [AllReduce.Effect] = []
-                reduces[member]?[segment.id]?.handle(input, at: Instant(nanoseconds: 0), into: &effects)
-                for effect in effects {
-                    switch effect {
-                    case .sendPart(let chunk, let to): queue.append((to, .part(chunk, rank: rank)))
-                    case .sendReduced(let chunk, let to): queue.append((to, .reduced(chunk, rank: rank)))
-                    case .finished(_, let sum): sums[member, default: [:]][segment.id] = sum
-                    case .refused(_, let error): Issue.record("refused: \(error)")
-                    }
+    private func exchange(_ step: UInt64) throws {
+        var queue: [(to: PeerID, input: GradientExchange.Input)] = []
+        for own in layout.peers {
+            let parts = try #require(exchanges[own]).parts
+            queue.append((own, .begin(step: step, try #require(stages[own]).takePartials(of: parts))))
+        }
+        while !queue.isEmpty {
+            let (own, input) = queue.removeFirst()
+            var effects: [GradientExchange.Effect] = []
+            exchanges[own]?.handle(input, at: Instant(nanoseconds: 0), into: &effects)
+            for effect in effects {
+                switch effect {
+                case .send(let message, let to): queue.append((to, .message(message, from: own)))
+                case .finished(_, let sums, let tied): try stages[own]?.apply(sums, tied: tied)
+                case .refused(_, let why): Issue.record("refused: \(why)")
                 }
             }
         }
-        partialsByPeer = [:]
-        for pipeline in layout.pipelines {
-            let first = try #require(pipeline.stages.first?.peer)
-            let last = try #require(pipeline.stages.last?.peer)
-            for own in pipeline.stages.map(\.peer) {
-                let stage = try #require(stages[own])
-                var tied: [Float]?
-                if stage.isFirst != stage.isLast {
-                    tied = stage.isFirst ? sums[last]?[1] : stage.isLast ? sums[first]?[0] : nil
-                }
-                let parts = segments.compactMap { segment in
-                    sums[own]?[segment.id].map { (part: segment.part, values: $0) }
-                }
-                try stage.apply(parts, tied: tied)
-            }
-        }
-    }
-
-    /// A stage gives up its sums once; they are kept until every segment has taken its own.
-    private var partialsByPeer: [PeerID: [Int: [GradientPartial]]] = [:]
-
-    private func partials(of member: PeerID, _ segment: ReduceSegment) throws -> [GradientPartial] {
-        if partialsByPeer[member] == nil {
-            let own = segments.filter { $0.rank(of: member) != nil }
-            let taken = try #require(stages[member]).takePartials(of: own.map(\.part))
-            partialsByPeer[member] = Dictionary(uniqueKeysWithValues: zip(own.map(\.id), taken))
-        }
-        return try #require(partialsByPeer[member]?[segment.id])
     }
 }
 
