@@ -28,6 +28,6 @@ struct Weft: AsyncParsableCommand {
             CommandGroup(
                 name: "Model",
                 subcommands: [PlanCommand.self, TrainCommand.self, GenerateCommand.self, ShardCommand.self]),
-            CommandGroup(name: "Explore", subcommands: [DemoCommand.self]),
+            CommandGroup(name: "Explore", subcommands: [DemoCommand.self, BenchCommand.self]),
         ])
 }
