@@ -155,6 +155,7 @@ package struct OverlayNode: ProtocolCore {
             case .send(let messages, let peer):
                 outbox.add(messages.map(\.datagramBytes), to: peer)
                 if messages.contains(where: \.isPingOrAck) { outbox.add([gossip.rootMessage.datagramBytes], to: peer) }
+            case .spread(let peer, let datagrams): outbox.push(to: peer, datagrams: datagrams)
             case .learn(let contact): routed.effects.append(.learn(contact))
             case .forget(let peer):
                 gossip.handle(.memberForgotten(peer), at: now, into: &routed.gossip)
@@ -210,7 +211,7 @@ package struct OverlayNode: ProtocolCore {
     /// Turns the outbox into datagrams, with news and entries in the room that is left.
     private mutating func flush(into effects: inout [Effect]) {
         for parcel in outbox.takeAll() {
-            var packer = DatagramPacker()
+            var packer = DatagramPacker(datagrams: parcel.datagrams)
             for message in parcel.messages { packer.append(message) }
             if !hasLeft {
                 membership.fill(&packer)
@@ -220,11 +221,6 @@ package struct OverlayNode: ProtocolCore {
                 effects.append(.send(payload, to: parcel.peer))
                 // A goodbye has no second chance, and one datagram may be lost.
                 if hasLeft { effects.append(.send(payload, to: parcel.peer)) }
-            }
-            for _ in 1..<max(parcel.datagrams, 1) where gossip.hasPending {
-                var packer = DatagramPacker()
-                gossip.fill(&packer)
-                for payload in packer.finish() { effects.append(.send(payload, to: parcel.peer)) }
             }
         }
     }

@@ -106,6 +106,16 @@ struct SupportStructuresTests {
         #expect(large.finish() == [[UInt8](repeating: 1, count: 50)])
     }
 
+    @Test("A burst to one peer never repeats a broadcast, however often that may still be sent")
+    func broadcastBurst() {
+        var queue = BroadcastQueue<Int>()
+        for subject in 0..<3 { queue.insert([UInt8](repeating: UInt8(subject), count: 10), about: subject) }
+        var packer = DatagramPacker(capacity: 20, datagrams: 4)
+        queue.take(into: &packer, limit: 8)
+        #expect(packer.finish().map(\.count) == [20, 10])
+        #expect(queue.count == 3, "others still have to hear it")
+    }
+
     @Test("A packer keeps order, splits at its capacity and makes no empty datagram")
     func packer() {
         var packer = DatagramPacker(capacity: 10)

@@ -6,10 +6,15 @@ package struct DatagramPacker: Sendable {
     package var room: Int { capacity - current.count }
 
     private let capacity: Int
+    private var spare: Int
     private var full: [[UInt8]] = []
     private var current: [UInt8] = []
 
-    package init(capacity: Int = Limits.datagramPayloadBytes) { self.capacity = capacity }
+    /// Up to `datagrams` of them may be filled by messages that are not urgent.
+    package init(capacity: Int = Limits.datagramPayloadBytes, datagrams: Int = 1) {
+        self.capacity = capacity
+        spare = datagrams - 1
+    }
 
     /// Whether nothing has been written.
     package var isEmpty: Bool { full.isEmpty && current.isEmpty }
@@ -25,9 +30,14 @@ package struct DatagramPacker: Sendable {
         current.append(contentsOf: message)
     }
 
-    /// Appends an encoded message if the current datagram has room for it.
+    /// Appends an encoded message if it fits in the current datagram, or in a further one that may be filled.
     package mutating func appendIfFits(_ message: [UInt8]) -> Bool {
-        guard message.count <= room else { return false }
+        if message.count > room {
+            guard spare > 0, message.count <= capacity, !current.isEmpty else { return false }
+            spare -= 1
+            full.append(current)
+            current = []
+        }
         current.append(contentsOf: message)
         return true
     }

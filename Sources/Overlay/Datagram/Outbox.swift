@@ -5,17 +5,17 @@ struct Outbox: Sendable {
     struct Parcel: Sendable {
         let peer: PeerID
         var messages: [[UInt8]] = []
-        /// Datagrams that may be filled with pending entries.
+        /// Datagrams that may be filled with news and entries.
         var datagrams = 1
     }
 
     private var parcels: [Parcel] = []
     private var places: [PeerID: Int] = [:]  // only looked up, never iterated
 
-    /// Adds encoded messages; with none, the peer still gets a datagram if there is news to fill it.
+    /// Adds encoded messages.
     mutating func add(_ messages: [[UInt8]], to peer: PeerID) { parcels[place(of: peer)].messages += messages }
 
-    /// Allows so many datagrams of pending entries.
+    /// Allows so many datagrams of news and entries.
     mutating func push(to peer: PeerID, datagrams: Int) {
         let place = place(of: peer)
         parcels[place].datagrams = max(parcels[place].datagrams, datagrams)

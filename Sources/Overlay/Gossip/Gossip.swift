@@ -198,9 +198,6 @@ package struct Gossip: ProtocolCore {
         pending.take(into: &packer, limit: configuration.pushes)
     }
 
-    /// Whether entries wait to be pushed.
-    package var hasPending: Bool { !pending.isEmpty }
-
     private var withdrawalTime: Instant? {
         guard !withdrawals.isEmpty, let startedAt else { return nil }
         return startedAt + configuration.withdrawalGrace

@@ -27,7 +27,9 @@ extension Membership {
         nextGossip = nil
         guard !news.isEmpty, !live.isEmpty else { return }
         nextGossip = now + configuration.gossipInterval
-        for peer in draw(configuration.gossipFanOut, where: { _ in true }) { effects.append(.send([], to: peer)) }
+        for peer in draw(configuration.gossipFanOut, where: { _ in true }) {
+            effects.append(.spread(to: peer, datagrams: configuration.gossipDatagrams))
+        }
     }
 
     /// Fills a datagram that is about to leave with news.

@@ -190,7 +190,10 @@ extension Membership {
     private mutating func hearOfMyself(_ record: PeerRecord, at now: Instant, into effects: inout [Effect]) {
         guard record.incarnation > ownRecord.incarnation else { return }
         guard record.isAuthentic(signer) else { return counters.count(.forged) }
-        // Our key signed it and we did not: a former life with a clock ahead of ours, or the identity is used twice.
+        // Our key signed it and we did not: a former life with a clock ahead of ours, or the identity is used twice. Two
+        // peers with one identity must not drive each other's incarnations up at the speed of gossip.
+        if let next = nextOutbidding, now < next { return }
+        nextOutbidding = now + configuration.outbiddingInterval
         effects.append(.event(.identityConflict(incarnation: record.incarnation)))
         renewOwnRecord(contact: ownRecord.contact, after: record.incarnation, at: now)
     }

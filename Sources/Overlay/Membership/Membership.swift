@@ -18,8 +18,10 @@ package struct Membership: ProtocolCore {
     }
 
     package enum Effect: Sendable {
-        /// Messages for one peer; news may be added to fill the datagram, and an empty list only carries news.
+        /// Messages for one peer; news may be added to fill the datagram.
         case send([MembershipMessage], to: PeerID)
+        /// Up to so many datagrams full of news for one peer.
+        case spread(to: PeerID, datagrams: Int)
         case learn(Contact)
         case forget(PeerID)
         /// A direct probe was answered after this time.
@@ -82,6 +84,7 @@ package struct Membership: ProtocolCore {
     var nextReconnect: Instant?
     var nextViewSync: Instant?
     var lastViewSync: Instant?
+    var nextOutbidding: Instant?
 
     /// A peer that is alone until it is started. The first incarnation is the wall clock in milliseconds, so that a peer
     /// which lost its memory still comes back with a higher one.

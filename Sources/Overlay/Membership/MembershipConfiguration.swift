@@ -29,6 +29,8 @@ package struct MembershipConfiguration: Hashable, Sendable {
     package var gossipInterval: Duration = .milliseconds(100)
     /// Peers told in a round (memberlist: 3).
     package var gossipFanOut = 3
+    /// Datagrams of news that one of them gets at once, when many have come or gone together: up to 120 datagrams/s go out.
+    package var gossipDatagrams = 4
     /// Each piece of news is sent this often, times ⌈log₁₀(N + 1)⌉ (memberlist's `RetransmitMult`: 4).
     package var retransmitFactor = 4
 
@@ -46,6 +48,10 @@ package struct MembershipConfiguration: Hashable, Sendable {
     package var deadRetention: Duration = .seconds(600)
     /// How long a goodbye is remembered, so that an old record does not bring the peer back.
     package var leftRetention: Duration = .seconds(120)
+
+    /// Least time between two reactions to foreign records of this identity; a guess that keeps two peers which share a key
+    /// from filling the swarm with their quarrel.
+    package var outbiddingInterval: Duration = .seconds(5)
 
     /// A wake-up later than this means that the process did not run; everybody then gets the lost time back.
     package var pauseTolerance: Duration = .milliseconds(250)

@@ -20,6 +20,9 @@ struct TestSwarm {
     }
 
     private(set) var nodes: [Node] = []
+    /// What was sent, by the name of the message, if `countsMessages`.
+    private(set) var sentMessages: [String: Int] = [:]
+    var countsMessages = false
     private(set) var now = Instant(nanoseconds: 0)
     var loss = 0.0
     var delay: ClosedRange<Double> = 0.0002...0.002
@@ -78,6 +81,7 @@ struct TestSwarm {
             case .send(let payload, let peer):
                 nodes[number].sentBytes += payload.count + Limits.transportOverheadBytes
                 nodes[number].sentDatagrams += 1
+                if countsMessages { count(payload) }
                 nodes[number].largestPayload = max(nodes[number].largestPayload, payload.count)
                 guard let target = places[peer], group[target] == group[number], generator.unit() >= loss else {
                     continue
@@ -91,6 +95,13 @@ struct TestSwarm {
             }
         }
         if let deadline = nodes[number].core.nextDeadline { queue.insert(.wake(number), at: max(deadline, now)) }
+    }
+
+    private mutating func count(_ payload: [UInt8]) {
+        for message in (try? OverlayMessage.decode(payload)) ?? [] {
+            let text = "\(message)"
+            sentMessages[String(text.prefix { $0 != ":" }.split(separator: ".").last ?? ""), default: 0] += 1
+        }
     }
 
     mutating func run(for seconds: Double) { run(until: now + .seconds(seconds)) }
