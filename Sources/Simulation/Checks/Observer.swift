@@ -1,0 +1,95 @@
+package import Overlay
+package import Primitives
+
+/// Watches all peers of a simulation: who runs, who believes whom to be alive, and whether an invariant breaks.
+package struct Observer {
+    /// One peer's belief that another is gone.
+    package struct Death: Hashable, Sendable {
+        package var observer: Int
+        package var subject: Int
+        package var at: Instant
+        /// Whether the subject's process was running and not paused.
+        package var isFalse: Bool
+    }
+
+    /// Violations kept for the report; more are only counted.
+    package static let reportedViolations = 20
+
+    /// Peers whose process runs.
+    package private(set) var isRunning: [Bool]
+    /// Beliefs that differ from the truth: ordered pairs of a running observer and a subject.
+    package private(set) var wrongBeliefs = 0
+    /// Every time a peer declared another dead.
+    package private(set) var deaths: [Death] = []
+    /// Broken invariants, for people.
+    package private(set) var violations: [String] = []
+    package private(set) var violationCount = 0
+
+    private let count: Int
+    private var believesAlive: [[Bool]]
+    private var versions: [[UInt64: UInt64]]  // only looked up, never iterated
+
+    package init(peers: Int) {
+        count = peers
+        isRunning = Array(repeating: false, count: peers)
+        believesAlive = Array(repeating: Array(repeating: false, count: peers), count: peers)
+        versions = Array(repeating: [:], count: peers)
+    }
+
+    /// Peers that run.
+    package var runningCount: Int { isRunning.count { $0 } }
+
+    /// Whether an observer believes a subject to be alive.
+    package func believes(_ observer: Int, _ subject: Int) -> Bool { believesAlive[observer][subject] }
+
+    /// A process was started (with an empty memory) or has ended.
+    package mutating func setRunning(_ peer: Int, _ running: Bool) {
+        guard isRunning[peer] != running else { return }
+        if isRunning[peer] { wrongBeliefs -= row(peer) }
+        for observer in 0..<count where observer != peer && isRunning[observer] {
+            wrongBeliefs += believesAlive[observer][peer] == running ? -1 : 1
+        }
+        isRunning[peer] = running
+        if running {
+            believesAlive[peer] = Array(repeating: false, count: count)
+            versions[peer] = [:]
+            wrongBeliefs += row(peer)
+        }
+    }
+
+    /// An observer changed its belief.
+    package mutating func setBelief(_ observer: Int, _ subject: Int, alive: Bool) {
+        guard observer != subject, believesAlive[observer][subject] != alive else { return }
+        believesAlive[observer][subject] = alive
+        if isRunning[observer] { wrongBeliefs += alive == isRunning[subject] ? -1 : 1 }
+    }
+
+    /// An observer declared a subject dead.
+    package mutating func recordDeath(_ observer: Int, _ subject: Int, at now: Instant, isFalse: Bool) {
+        deaths.append(Death(observer: observer, subject: subject, at: now, isFalse: isFalse))
+    }
+
+    /// An observer stored a version of an entry: it must not be older than one that it stored before.
+    package mutating func recordVersion(
+        _ observer: Int, _ owner: Int, _ key: EntryKey, _ version: UInt64, at now: Instant
+    ) {
+        let place = UInt64(owner) << 16 | UInt64(key.kind) << 8 | UInt64(key.index)
+        if let before = versions[observer][place], version < before {
+            violate(
+                "peer \(observer) went back from version \(before) to \(version) of entry \(key) of peer \(owner)",
+                at: now)
+        }
+        versions[observer][place] = version
+    }
+
+    /// Notes a broken invariant.
+    package mutating func violate(_ text: String, at now: Instant) {
+        violationCount += 1
+        guard violations.count < Self.reportedViolations else { return }
+        violations.append("at \((Double(now.nanoseconds / 1_000_000)) / 1000) s: \(text)")
+    }
+
+    private func row(_ observer: Int) -> Int {
+        (0..<count).count { $0 != observer && believesAlive[observer][$0] != isRunning[$0] }
+    }
+}

@@ -1,0 +1,64 @@
+/// What is played with a swarm. Every scenario begins with all peers joining at once through one of them.
+package enum Scenario: String, CaseIterable, Sendable, Codable {
+    /// All peers join at once; nothing else.
+    case join
+    /// Nothing happens for a while: what does a quiet swarm send?
+    case steady
+    /// Some peers die without a word, one after another.
+    case crash
+    /// Some peers say goodbye, one after another.
+    case leave
+    /// One packet in ten is lost, and one peer in a hundred stops running for up to two seconds at any moment.
+    case lossy
+    /// The swarm is cut in two halves, and heals.
+    case partition
+    /// A tenth of the peers are replaced every minute.
+    case churn
+    /// Links are measured and compared with the truth, and so are predictions of links that were not measured.
+    case measure
+    /// The seed chooses faults of every kind; then the network heals and the swarm must agree again.
+    case chaos
+
+    /// For people.
+    package var summary: String {
+        switch self {
+        case .join: "all peers join at once through one"
+        case .steady: "nothing happens; counts the traffic of a quiet swarm"
+        case .crash: "peers die without a word, one after another"
+        case .leave: "peers say goodbye, one after another"
+        case .lossy: "10 % loss, and 1 % of the peers pause for up to 2 s at any moment"
+        case .partition: "the swarm is cut in half, and heals"
+        case .churn: "a tenth of the peers are replaced every minute"
+        case .measure: "links are measured and compared with the truth"
+        case .chaos: "random faults of every kind, then the network heals"
+        }
+    }
+
+    /// Virtual seconds of the main phase unless said otherwise.
+    package var defaultSeconds: Double {
+        switch self {
+        case .join, .measure, .crash, .leave: 30
+        case .steady, .lossy, .partition, .churn, .chaos: 60
+        }
+    }
+}
+
+/// A scenario with everything that decides how it runs.
+package struct ScenarioOptions: Sendable {
+    package var scenario: Scenario
+    /// Peers, at least 2.
+    package var peers: Int
+    package var seed: UInt64
+    /// Virtual seconds of the main phase.
+    package var seconds: Double
+    package var profile = NetworkProfile.world
+    /// Whether bandwidth is measured; most of the packets of a simulation are those of trains.
+    package var measuresBandwidth = true
+
+    package init(scenario: Scenario, peers: Int, seed: UInt64, seconds: Double? = nil) {
+        self.scenario = scenario
+        self.peers = max(2, peers)
+        self.seed = seed
+        self.seconds = seconds ?? scenario.defaultSeconds
+    }
+}

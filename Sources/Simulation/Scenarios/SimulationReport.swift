@@ -1,0 +1,71 @@
+/// What a scenario found; keys carry their units.
+package struct SimulationReport: Hashable, Sendable, Codable {
+    /// Least, median and largest of some figures.
+    package struct Spread: Hashable, Sendable, Codable {
+        package var count: Int
+        package var least: Double
+        package var median: Double
+        package var ninetieth: Double
+        package var most: Double
+
+        /// `nil` without values.
+        package init?(_ values: [Double]) {
+            let sorted = values.sorted()
+            guard let first = sorted.first, let last = sorted.last else { return nil }
+            count = sorted.count
+            least = first
+            median = sorted[sorted.count / 2]
+            ninetieth = sorted[min(sorted.count - 1, sorted.count * 9 / 10)]
+            most = last
+        }
+    }
+
+    /// Estimates against the truth; all errors are relative.
+    package struct Measurement: Hashable, Sendable, Codable {
+        /// Directed links, and how many of them were measured.
+        package var links: Int
+        package var measuredLinks: Int
+        package var bandwidthError: Spread?
+        package var roundTripError: Spread?
+        package var predictedBandwidthError: Spread?
+        package var predictedRoundTripError: Spread?
+    }
+
+    package var scenario: Scenario
+    package var peers: Int
+    package var seed: UInt64
+    package var virtualSeconds: Double = 0
+    /// From the last start until everyone knew everyone.
+    package var joinSeconds: Double?
+    /// From the last start until all digests were equal for the first time.
+    package var digestsEqualSeconds: Double?
+    /// From a crash until an observer declared the peer dead, over all crashes and observers.
+    package var detectionSeconds: Spread?
+    /// From a goodbye until everybody knew.
+    package var leaveSeconds: Spread?
+    /// From the end of all faults until everyone knew everyone and all digests were equal.
+    package var healSeconds: Double?
+    /// Largest share, at any moment, of pairs of live peers of which one does not know the other.
+    package var worstMissingShare: Double?
+    /// Running peers that were declared dead by somebody.
+    package var falseDeaths = 0
+    /// UDP payload sent by the average peer in the main phase.
+    package var bytesPerPeerPerSecond: Double?
+    package var datagramsPerPeerPerSecond: Double?
+    package var measurement: Measurement?
+    /// Datagrams that reached a core.
+    package var deliveries = 0
+    /// Packets lost on the way and dropped in full queues.
+    package var packetsLost = 0
+    package var queueDrops = 0
+    /// Invariants broken; empty in a good run.
+    package var violations: [String] = []
+    /// Equal for equal runs.
+    package var digest = ""
+
+    package init(scenario: Scenario, peers: Int, seed: UInt64) {
+        self.scenario = scenario
+        self.peers = peers
+        self.seed = seed
+    }
+}

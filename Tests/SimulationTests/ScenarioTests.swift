@@ -1,0 +1,78 @@
+import Primitives
+import Testing
+
+@testable import Simulation
+
+@Suite struct ScenarioTests {
+    private func run(
+        _ scenario: Scenario, peers: Int, seed: UInt64 = 1, seconds: Double? = nil, bandwidth: Bool = false,
+        change: (inout ScenarioOptions) -> Void = { _ in }
+    ) -> SimulationReport {
+        var options = ScenarioOptions(scenario: scenario, peers: peers, seed: seed, seconds: seconds)
+        options.measuresBandwidth = bandwidth
+        change(&options)
+        return ScenarioRunner.run(options)
+    }
+
+    @Test("A hundred peers that join at once know each other within six seconds and agree soon after")
+    func join() {
+        let report = run(.join, peers: 100)
+        #expect(report.violations == [])
+        #expect((report.joinSeconds ?? 99) < 6, "joined after \(String(describing: report.joinSeconds)) s")
+        #expect((report.digestsEqualSeconds ?? 99) < 20)
+    }
+
+    @Test("A death among thirty peers is known to the median survivor within five seconds, and to all")
+    func crash() {
+        let report = run(.crash, peers: 30)
+        #expect(report.violations == [] && report.falseDeaths == 0)
+        #expect((report.detectionSeconds?.median ?? 99) < 5, "\(String(describing: report.detectionSeconds))")
+    }
+
+    @Test("A goodbye is known to everybody within a second and a half")
+    func leave() {
+        let report = run(.leave, peers: 20)
+        #expect(report.violations == [])
+        #expect((report.leaveSeconds?.most ?? 99) < 1.5, "\(String(describing: report.leaveSeconds))")
+    }
+
+    @Test("Loss and pauses kill nobody")
+    func lossy() {
+        let report = run(.lossy, peers: 24, seconds: 20)
+        #expect(report.violations == [] && report.falseDeaths == 0)
+    }
+
+    @Test("A healed partition leads back to one digest")
+    func partition() {
+        let report = run(.partition, peers: 20, seconds: 15)
+        #expect(report.violations == [])
+        #expect((report.healSeconds ?? 99) < 20, "healed after \(String(describing: report.healSeconds)) s")
+    }
+
+    @Test("Random faults break nothing that does not heal", arguments: [UInt64(1), 2, 3])
+    func chaos(seed: UInt64) {
+        let report = run(.chaos, peers: 12, seed: seed, seconds: 20)
+        #expect(report.violations == [], "seed \(seed)")
+    }
+
+    @Test("The same seed gives the same run, another seed another")
+    func reproducible() {
+        let first = run(.chaos, peers: 10, seed: 9, seconds: 8)
+        #expect(run(.chaos, peers: 10, seed: 9, seconds: 8) == first)
+        #expect(run(.chaos, peers: 10, seed: 10, seconds: 8).digest != first.digest)
+    }
+
+    @Test("All pairs of a small swarm are measured and close to the truth", arguments: [1.0, 10, 100, 1000])
+    func measure(megabits: Double) throws {
+        let report = run(.measure, peers: 4, seconds: 20, bandwidth: true) {
+            $0.profile.uplinks = [Bandwidth(bitsPerSecond: megabits * 1e6)]
+            $0.profile.downlinks = [Bandwidth(bitsPerSecond: megabits * 2e6)]
+            $0.profile.loss = 0
+        }
+        #expect(report.violations == [])
+        let measurement = try #require(report.measurement)
+        #expect(measurement.measuredLinks == measurement.links)
+        let error = try #require(measurement.bandwidthError)
+        #expect(error.median < 0.02 && error.most < 0.05, "relative errors \(error)")
+    }
+}
