@@ -28,6 +28,7 @@ struct Weft: AsyncParsableCommand {
             CommandGroup(
                 name: "Model",
                 subcommands: [PlanCommand.self, TrainCommand.self, GenerateCommand.self, ShardCommand.self]),
-            CommandGroup(name: "Explore", subcommands: [DemoCommand.self, BenchCommand.self]),
+            CommandGroup(
+                name: "Explore", subcommands: [DemoCommand.self, SimulateCommand.self, BenchCommand.self]),
         ])
 }

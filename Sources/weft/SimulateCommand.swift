@@ -1,0 +1,146 @@
+import ArgumentParser
+import Control
+import Foundation
+import Simulation
+
+/// Plays a scenario with simulated peers that run the real protocol cores.
+struct SimulateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "simulate",
+        abstract: "Play a scenario with the real protocols under a simulated network and clock.",
+        discussion: """
+            The same seed gives the same run on every machine; the digest at the end says so. The exit status is 1 if an \
+            invariant was broken. Scenarios:
+            \(Scenario.allCases.map { "  \($0.rawValue): \($0.summary)" }.joined(separator: "\n"))
+            """)
+
+    @Option(help: "What to play: \(Scenario.allCases.map(\.rawValue).joined(separator: ", ")).")
+    var scenario: Scenario = .join
+
+    @Option(help: "Peers in the swarm.")
+    var peers = 50
+
+    @Option(help: "Decides everything that is random.")
+    var seed: UInt64 = 1
+
+    @Option(help: "Play so many seeds, beginning with --seed.")
+    var seeds = 1
+
+    @Option(help: "Virtual seconds of the main phase (default: the scenario's own).")
+    var seconds: Double?
+
+    @Flag(help: "Peers on one switched network instead of all over the world.")
+    var local = false
+
+    @Flag(help: "Measure no bandwidth: most simulated packets are those of the measurements.")
+    var noTrains = false
+
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard (2...20_000).contains(peers) else { throw ValidationError("--peers must be from 2 to 20000.") }
+        guard seconds.map({ $0 > 0 && $0 <= 1e6 }) ?? true else {
+            throw ValidationError("--seconds must be from 0 to 1000000.")
+        }
+        guard (1...100_000).contains(seeds) else { throw ValidationError("--seeds must be from 1 to 100000.") }
+    }
+
+    func run() async throws {
+        var reports: [SimulationReport] = []
+        for offset in 0..<seeds {
+            var options = ScenarioOptions(
+                scenario: scenario, peers: peers, seed: seed &+ UInt64(offset), seconds: seconds)
+            if local { options.profile = .local }
+            options.measuresBandwidth = !noTrains
+            reports.append(play(options))
+        }
+        if output.json {
+            if reports.count == 1 { try printJSON(reports[0]) } else { try printJSON(reports) }
+        }
+        let broken = reports.filter { !$0.violations.isEmpty }
+        guard broken.isEmpty else {
+            let seeds = broken.map { String($0.seed) }.joined(separator: ", ")
+            throw CommandFailure("invariants broken with seed \(seeds): play it again with --seed to see the same run")
+        }
+    }
+
+    private func play(_ options: ScenarioOptions) -> SimulationReport {
+        let progress = ProgressLine()
+        let clock = ContinuousClock()
+        let start = clock.now
+        var shown = start
+        let title = "\(options.scenario.rawValue), \(options.peers) peers, seed \(options.seed)"
+        let report = ScenarioRunner.run(options) { virtual in
+            guard !output.json, clock.now - shown > .milliseconds(200) else { return }
+            shown = clock.now
+            progress.show("\(title): \(Int(virtual)) virtual seconds")
+        }
+        progress.clear()
+        let elapsed = Self.seconds(clock.now - start)
+        guard !output.json else { return report }
+        if seeds > 1 {
+            let heal = report.healSeconds.map { ", healed after \(Self.text($0)) s" } ?? ""
+            let verdict = report.violations.isEmpty ? "good" : report.violations.joined(separator: "; ")
+            print("seed \(report.seed): \(verdict)\(heal), digest \(report.digest.prefix(10))")
+        } else {
+            show(report, title: title, elapsed: elapsed)
+        }
+        return report
+    }
+
+    private func show(_ report: SimulationReport, title: String, elapsed: Double) {
+        let terminal = Terminal.output
+        func row(_ name: String, _ value: String?) {
+            guard let value else { return }
+            print("  " + terminal.style(name.padding(toLength: 22, withPad: " ", startingAt: 0), .faint) + value)
+        }
+        print(terminal.style(title, .accent))
+        row("everyone knows all", report.joinSeconds.map { "\(Self.text($0)) s after the last start" })
+        row("digests equal", report.digestsEqualSeconds.map { "\(Self.text($0)) s after the last start" })
+        row("death known", report.detectionSeconds.map { Self.text($0, unit: " s") })
+        row("goodbye known", report.leaveSeconds.map { Self.text($0, unit: " s") })
+        row("healed", report.healSeconds.map { "\(Self.text($0)) s after the last fault" })
+        row("missing from views", report.worstMissingShare.map { "\(Self.text($0 * 100)) % at the worst moment" })
+        row("declared dead wrongly", "\(report.falseDeaths) times")
+        if let bytes = report.bytesPerPeerPerSecond, let datagrams = report.datagramsPerPeerPerSecond {
+            row("traffic", "\(Self.text(bytes)) bytes/s in \(Self.text(datagrams)) datagrams/s a peer")
+        }
+        if let measurement = report.measurement {
+            row("links measured", "\(measurement.measuredLinks) of \(measurement.links)")
+            row("bandwidth error", measurement.bandwidthError.map(Self.percent))
+            row("round trip error", measurement.roundTripError.map(Self.percent))
+            row("predicted bandwidth", measurement.predictedBandwidthError.map(Self.percent))
+            row("predicted round trip", measurement.predictedRoundTripError.map(Self.percent))
+        }
+        let speed = elapsed > 0 ? report.virtualSeconds / elapsed : 0
+        row(
+            "simulated",
+            "\(Self.text(report.virtualSeconds)) s in \(Self.text(elapsed)) s (\(Self.text(speed)) times real time), "
+                + "\(report.deliveries) datagrams delivered, \(report.packetsLost + report.queueDrops) lost")
+        row("digest", report.digest)
+        for violation in report.violations { print("  " + terminal.style("broken: ", .bad) + violation) }
+    }
+
+    private static func seconds(_ duration: Duration) -> Double {
+        let (seconds, attoseconds) = duration.components
+        return Double(seconds) + Double(attoseconds) * 1e-18
+    }
+
+    /// Three significant digits or the whole part.
+    private static func text(_ value: Double) -> String {
+        let digits = value >= 100 ? 0 : value >= 10 ? 1 : 2
+        return HumanText.decimal(value, digits: digits)
+    }
+
+    private static func text(_ spread: SimulationReport.Spread, unit: String) -> String {
+        "first \(text(spread.least))\(unit), median \(text(spread.median))\(unit), last \(text(spread.most))\(unit) "
+            + "(\(spread.count))"
+    }
+
+    private static func percent(_ spread: SimulationReport.Spread) -> String {
+        "median \(text(spread.median * 100)) %, nine of ten below \(text(spread.ninetieth * 100)) %, "
+            + "worst \(text(spread.most * 100)) %"
+    }
+}
+
+extension Scenario: ExpressibleByArgument {}
