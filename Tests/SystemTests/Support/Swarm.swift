@@ -128,11 +128,12 @@ final class Swarm {
         return true
     }
 
-    /// The last lines of every node's log, for a test that failed.
+    /// The first lines of every node's log, for a test that failed.
     func printLogs() {
         for node in nodes {
             guard let process = node.process else { continue }
-            let lines = process.errors.split(separator: "\n").suffix(12)
+            // The first lines say what went wrong, also before a crash's long trace.
+            let lines = process.errors.split(separator: "\n").prefix(40)
             if !lines.isEmpty { print("--- \(node.name)\n\(lines.joined(separator: "\n"))") }
         }
     }
