@@ -15,7 +15,10 @@ final class Reaper: Sendable {
             while read -r verb pid; do
                 case $verb in
                     add) pids="$pids$pid " ;;
-                    remove) pids=${pids%% "$pid" *}" "${pids#* "$pid" } ;;
+                    remove)
+                        rest=" "
+                        for other in $pids; do [ "$other" = "$pid" ] || rest="$rest$other "; done
+                        pids=$rest ;;
                 esac
             done
             for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
