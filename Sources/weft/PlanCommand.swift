@@ -104,8 +104,7 @@ struct PlanCommand: AsyncParsableCommand {
     }
 
     private func chosenProblems(_ path: String) throws -> (problems: [PlanningProblem], isArray: Bool) {
-        var files = try PlanningProblemFile.read(path)
-        var isArray = files.count != 1
+        var (files, isArray) = try PlanningProblemFile.read(path)
         if let index {
             guard files.indices.contains(index) else {
                 throw CommandFailure("\(path) has \(files.count) problems: there is none at position \(index)")

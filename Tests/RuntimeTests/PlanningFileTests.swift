@@ -27,9 +27,11 @@ struct PlanningFileTests {
 
     @Test func sharedProblemsAreRead() throws {
         let many = try PlanningProblemFile.read(Self.fixtures + "small_exact.json")
-        #expect(many.count == 11)
-        for file in many { try file.problem().validate() }
-        let one = try #require(PlanningProblemFile.read(Self.fixtures + "dtfm_case4_worldwide.json").first).problem()
+        #expect(many.problems.count == 11)
+        #expect(many.isArray)
+        for file in many.problems { try file.problem().validate() }
+        let one = try #require(PlanningProblemFile.read(Self.fixtures + "dtfm_case4_worldwide.json").problems.first)
+            .problem()
         #expect(one.graph.count == 64)
         #expect(one.batch.microBatches == 488)
         #expect(one.shape == PlanningProblem.Shape(stages: 8, replicas: 8))
@@ -40,7 +42,7 @@ struct PlanningFileTests {
     @Test func directionsAndUnitsAreKept() throws {
         let path = try Self.write(Self.small)
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let problem = try #require(PlanningProblemFile.read(path).first).problem()
+        let problem = try #require(PlanningProblemFile.read(path).problems.first).problem()
         let there = problem.graph.position(from: 0, to: 1)
         let back = problem.graph.position(from: 1, to: 0)
         #expect(problem.graph.latencies[there].value == 0.01)
@@ -54,7 +56,7 @@ struct PlanningFileTests {
     @Test func planHasTheContractsKeys() throws {
         let path = try Self.write(Self.small)
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let problem = try #require(PlanningProblemFile.read(path).first).problem()
+        let problem = try #require(PlanningProblemFile.read(path).problems.first).problem()
         let (report, elapsed) = try PlanRun.plan(
             problem, options: PlannerOptions(seed: 9, budget: 300), timeLimit: .seconds(30))
         let view = PlanView(report, problem: problem, elapsedSeconds: elapsed, namesOnly: true)
@@ -96,7 +98,7 @@ struct PlanningFileTests {
         let path = try Self.write(text)
         defer { try? FileManager.default.removeItem(atPath: path) }
         do {
-            _ = try PlanningProblemFile.read(path).map { file in try file.problem() }
+            _ = try PlanningProblemFile.read(path).problems.map { file in try file.problem() }
             Issue.record("accepted: \(text)")
         } catch let error as PlanningFileError {
             #expect(error.description.hasSuffix(message), "\(error)")
@@ -107,7 +109,7 @@ struct PlanningFileTests {
     @Test func nullIsUnknown() throws {
         let path = try Self.write(Self.small.replacingOccurrences(of: "[8e6, 0]", with: "[null, 0]"))
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let problem = try #require(PlanningProblemFile.read(path).first).problem()
+        let problem = try #require(PlanningProblemFile.read(path).problems.first).problem()
         let error = #expect(throws: PlanningError.self) { try problem.validate() }
         #expect(error?.description == "1 of 2 links have no measurement or prediction, the first is b -> a")
     }

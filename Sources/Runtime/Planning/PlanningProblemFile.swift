@@ -55,8 +55,10 @@ package struct PlanningProblemFile: Decodable, Sendable {
     package var dtfm: DTFM?
     package var schedule: String?
 
-    /// Reads one problem, or an array of them.
-    package static func read(_ path: String) throws(PlanningFileError) -> [PlanningProblemFile] {
+    /// Reads one problem, or an array of them; `isArray` says which it was.
+    package static func read(
+        _ path: String
+    ) throws(PlanningFileError) -> (problems: [PlanningProblemFile], isArray: Bool) {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw PlanningFileError("cannot read \(path): is there such a file, and may you read it?")
         }
@@ -64,8 +66,8 @@ package struct PlanningProblemFile: Decodable, Sendable {
         do {
             let decoder = JSONDecoder()
             return first == UInt8(ascii: "[")
-                ? try decoder.decode([PlanningProblemFile].self, from: data)
-                : [try decoder.decode(PlanningProblemFile.self, from: data)]
+                ? (try decoder.decode([PlanningProblemFile].self, from: data), true)
+                : ([try decoder.decode(PlanningProblemFile.self, from: data)], false)
         } catch let error as DecodingError {
             throw PlanningFileError("\(path) is not a planning problem: \(Self.describe(error))")
         } catch {
@@ -107,7 +109,7 @@ package struct PlanningProblemFile: Decodable, Sendable {
             shape: PlanningProblem.Shape(stages: shape?.stages, replicas: shape?.replicas),
             dtfm: dtfm.map {
                 PlanningProblem.DTFMConstants(gradientBytes: $0.gradientBytes, activationBytes: $0.activationBytes)
-            }, schedule: plannedSchedule)
+            }, schedule: plannedSchedule, slicesTiedExchange: true)
     }
 
     private func graph() -> LinkGraph {

@@ -161,7 +161,7 @@ package struct ClosedForm: Sendable {
                 let first = pipeline[0].peer
                 let end = pipeline[pipeline.count - 1].peer
                 let start = max(ends[rank][0], ends[rank][pipeline.count - 1])
-                let bytes = tables.tiedParameters * tables.gradientBytesPerParameter
+                let bytes = tables.tiedBytes(replicas: layout.pipelines.count)
                 let there = bytes * secondsPerByte(from: first, to: end) + tables.latency[first * tables.peers + end]
                 let back = bytes * secondsPerByte(from: end, to: first) + tables.latency[end * tables.peers + first]
                 ends[rank][0] = start + max(there, back)

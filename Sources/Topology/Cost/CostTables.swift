@@ -30,6 +30,7 @@ package struct CostTables: Sendable {
     package let tiedParameters: Double
     package let taskOverheadSeconds: Double
     package let exactReduction: Bool
+    package let slicesTiedExchange: Bool
     /// Whether all peers are equal in speed and memory.
     package let isHomogeneous: Bool
 
@@ -67,6 +68,7 @@ package struct CostTables: Sendable {
         tiedParameters = problem.model.tiedParameters
         taskOverheadSeconds = problem.taskOverheadSeconds
         exactReduction = problem.exactReduction
+        slicesTiedExchange = problem.slicesTiedExchange
         isHomogeneous = graph.nodes.allSatisfy {
             $0.flopsPerSecond == graph.nodes[0].flopsPerSecond && $0.memoryBytes == graph.nodes[0].memoryBytes
         }
@@ -92,6 +94,11 @@ package struct CostTables: Sendable {
 
     /// Gradient bytes of a range of layers.
     package func gradientBytes(_ range: Range<Int>) -> Double { parameters(range) * gradientBytesPerParameter }
+
+    /// Bytes that a pipeline's first and last stage send each other for a tied embedding.
+    package func tiedBytes(replicas: Int) -> Double {
+        tiedParameters * gradientBytesPerParameter / (slicesTiedExchange ? Double(replicas) : 1)
+    }
 
     /// Seconds of the optimiser step.
     package func optimizerSeconds(_ range: Range<Int>, on peer: Int) -> Double {

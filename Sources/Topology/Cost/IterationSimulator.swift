@@ -222,7 +222,7 @@ package struct IterationSimulator {
         let stage = stages[index]
         if tables.tiedParameters > 0, let other = tiedPartner(of: index) {
             network.send(
-                tables.tiedParameters * tables.gradientBytesPerParameter, from: stage.peer, to: stages[other].peer,
+                tables.tiedBytes(replicas: replicas), from: stage.peer, to: stages[other].peer,
                 tag: .tied(stage: other), at: time)
         } else {
             stages[index].hasTied = true

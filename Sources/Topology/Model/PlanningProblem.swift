@@ -55,13 +55,16 @@ package struct PlanningProblem: Sendable {
     /// Whether replicas exchange the canonical subtree sums of a fixed reduction tree, as the training engine does so
     /// that the bits do not depend on the split, rather than one sum each.
     package var exactReduction: Bool
+    /// Whether each replica's first and last stage exchange only their rank's slice of a tied embedding's gradient, between
+    /// reduce-scatter and all-gather, rather than all of it.
+    package var slicesTiedExchange: Bool
     /// Time that every forward or backward of a micro-batch costs beyond its FLOPs (dispatch, encoding, decoding).
     package var taskOverheadSeconds: Double
 
     package init(
         name: String, graph: LinkGraph, model: ModelProfile, batch: Batch, shape: Shape = Shape(),
         dtfm: DTFMConstants? = nil, schedule: PlanSchedule? = nil, exactReduction: Bool = false,
-        taskOverheadSeconds: Double = 0
+        slicesTiedExchange: Bool = false, taskOverheadSeconds: Double = 0
     ) {
         self.name = name
         self.graph = graph
@@ -71,6 +74,7 @@ package struct PlanningProblem: Sendable {
         self.dtfm = dtfm
         self.schedule = schedule
         self.exactReduction = exactReduction
+        self.slicesTiedExchange = slicesTiedExchange
         self.taskOverheadSeconds = taskOverheadSeconds
     }
 }

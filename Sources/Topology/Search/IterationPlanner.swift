@@ -12,7 +12,8 @@ struct IterationPlanner {
         tables = CostTables(problem)
         try MemoryCheck(problem: problem, tables: tables).validate()
         search = IterationSearch(problem, tables: tables, seed: options.seed, warmStart: warmStart)
-        budget = options.budget ?? max(20_000, min(tables.peers, 64) * 2_500)
+        // Few peers are searched thoroughly in a fraction of a second; many get what a few seconds allow.
+        budget = options.budget ?? max(20_000, min(tables.peers, 64) * (tables.peers > 16 ? 12_000 : 2_500))
     }
 
     var evaluations: Int { search.steps }

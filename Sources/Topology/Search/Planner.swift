@@ -66,11 +66,8 @@ package struct PlanSearch {
             let trace = result.trace
             return report(
                 layout: result.layout, seconds: trace.seconds,
-                parts: [
-                    PlanReport.Part(name: "pipeline", seconds: trace.pipelineSeconds),
-                    PlanReport.Part(name: "exchange", seconds: trace.exchangeSeconds),
-                    PlanReport.Part(name: "optimizer", seconds: trace.optimizerSeconds),
-                ], bound: min(result.bound, trace.seconds), isOptimal: false, trace: trace)
+                parts: PlanReport.parts(of: trace), bound: min(result.bound, trace.seconds), isOptimal: false,
+                trace: trace)
         case .dtfm(let planner):
             let result = planner.result()
             return report(

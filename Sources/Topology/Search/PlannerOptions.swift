@@ -49,6 +49,15 @@ package struct PlanReport: Sendable {
     /// The simulated iteration of the plan, whatever the objective was.
     package var trace: IterationTrace
 
+    /// An iteration's time as the sum of its phases.
+    static func parts(of trace: IterationTrace) -> [Part] {
+        [
+            Part(name: "pipeline", seconds: trace.pipelineSeconds),
+            Part(name: "exchange", seconds: trace.exchangeSeconds),
+            Part(name: "optimizer", seconds: trace.optimizerSeconds),
+        ]
+    }
+
     /// (objective − lower bound) / lower bound.
     package var gap: Double {
         lowerBoundSeconds > 0 ? (objectiveSeconds - lowerBoundSeconds) / lowerBoundSeconds : .infinity

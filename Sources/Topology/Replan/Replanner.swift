@@ -1,0 +1,217 @@
+package import Primitives
+
+/// Makes the next plan when peers have left, joined or changed: little movement before a little more speed.
+///
+/// Candidates are the previous plan as it is (if all of its peers are still there), the previous plan with every gap
+/// filled by one spare or closed by its neighbours, and a search that starts from the repaired plan. Each is judged by
+/// the time that `horizonIterations` take under it plus the time to move the weights and optimiser state that its peers do
+/// not have yet. A plan that still works is only given up for a gain above `hysteresis`, so that noise in measurements does
+/// not make peers swap layers back and forth (Petals' issue 389 shows what happens otherwise).
+package enum Replanner {
+    /// How much a new plan must gain.
+    package struct Options: Sendable {
+        package var planner: PlannerOptions
+        /// Iterations over which a move must pay off.
+        package var horizonIterations: Double
+        /// Smallest relative gain for which a working plan is changed.
+        package var hysteresis: Double
+
+        package init(
+            planner: PlannerOptions = PlannerOptions(), horizonIterations: Double = 200, hysteresis: Double = 0.05
+        ) {
+            self.planner = planner
+            self.horizonIterations = horizonIterations
+            self.hysteresis = hysteresis
+        }
+    }
+
+    /// The next plan and what it costs to get there.
+    package struct Outcome: Sendable {
+        package var report: PlanReport
+        /// Whether the previous plan stays as it is.
+        package var keepsPrevious: Bool
+        /// Seconds of an iteration of the previous plan on the new graph; `nil` if one of its peers is gone or too small.
+        package var previousSeconds: Double?
+        /// Bytes of weights and optimiser state that peers must fetch.
+        package var movedBytes: Double
+        /// Peers that must fetch anything.
+        package var movedPeers: [PeerID]
+        /// Seconds until the last of them has it, if each fetches over its fastest link.
+        package var moveSeconds: Double
+    }
+
+    /// Bytes of a parameter's weight and AdamW moments in a checkpoint: three f32.
+    static let checkpointBytesPerParameter = 12.0
+
+    /// Plans `problem`, whose graph is the new one, given the plan in force.
+    package static func replan(
+        _ previous: Plan, problem: PlanningProblem, options: Options = Options()
+    ) throws(PlanningError) -> Outcome {
+        try problem.validate()
+        let tables = CostTables(problem)
+        let holdings = holdings(of: previous, problem: problem)
+        var candidates: [Layout] = []
+        let kept = layout(of: previous, problem: problem, tables: tables)
+        if let kept { candidates.append(kept) }
+        let repaired = repair(previous, problem: problem, tables: tables)
+        if let repaired, repaired != kept { candidates.append(repaired) }
+        let warmStart = (repaired ?? kept).map { layout in
+            let used = Set(layout.peers)
+            return Arrangement(
+                pipelines: layout.pipelines.map { $0.map(\.peer) },
+                spares: (0..<tables.peers).filter { !used.contains($0) })
+        }
+        var search = try PlanSearch(problem, options: options.planner, warmStart: warmStart)
+        while !search.isFinished { search.advance(4096) }
+        let fresh = try search.report()
+        candidates.append(fresh.layout)
+
+        func score(_ layout: Layout) -> Double {
+            IterationSimulator.run(layout, tables: tables).seconds * options.horizonIterations
+                + movement(to: layout, holdings: holdings, tables: tables).seconds
+        }
+        var chosen = candidates[0]
+        var chosenScore = score(chosen)
+        for candidate in candidates.dropFirst() {
+            let value = score(candidate)
+            // The working plan, or the smallest repair of it, has the benefit of the doubt.
+            if value < chosenScore * (1 - options.hysteresis) {
+                chosen = candidate
+                chosenScore = value
+            }
+        }
+        let moved = movement(to: chosen, holdings: holdings, tables: tables)
+        return Outcome(
+            report: report(fresh, layout: chosen, problem: problem, tables: tables), keepsPrevious: chosen == kept,
+            previousSeconds: kept.map { IterationSimulator.run($0, tables: tables).seconds },
+            movedBytes: moved.bytes, movedPeers: moved.peers.map { problem.graph.nodes[$0].peer },
+            moveSeconds: moved.seconds)
+    }
+
+    /// The layers that each present peer holds under the plan, by peer index.
+    private static func holdings(of plan: Plan, problem: PlanningProblem) -> [Range<Int>?] {
+        var result = [Range<Int>?](repeating: nil, count: problem.graph.count)
+        for assignment in plan.pipelines.flatMap(\.self) {
+            if let index = problem.graph.index(of: assignment.peer) { result[index] = assignment.layers }
+        }
+        return result
+    }
+
+    /// The plan as it is in indices of the new graph, if it still works.
+    private static func layout(of plan: Plan, problem: PlanningProblem, tables: CostTables) -> Layout? {
+        guard plan.fault(layers: tables.layers) == nil else { return nil }
+        var pipelines: [[Layout.Stage]] = []
+        for pipeline in plan.pipelines {
+            var stages: [Layout.Stage] = []
+            for assignment in pipeline {
+                guard let peer = problem.graph.index(of: assignment.peer) else { return nil }
+                stages.append(Layout.Stage(peer: peer, layers: assignment.layers, depth: assignment.depth))
+            }
+            pipelines.append(stages)
+        }
+        let shares = plan.pipelines.map { $0[0].microBatches }
+        guard shares.reduce(0, +) == tables.microBatches else { return nil }
+        return fitting(Layout(pipelines: pipelines, microBatches: shares, schedule: plan.schedule), tables: tables)
+    }
+
+    private static func fitting(_ layout: Layout, tables: CostTables) -> Layout? {
+        ClosedForm(tables: tables).seconds(layout).isFinite ? layout : nil
+    }
+
+    /// The plan with each missing peer replaced by the spare that is best for the whole, or if there is none (and the
+    /// shape leaves it open) with its layers given to its neighbours.
+    private static func repair(_ plan: Plan, problem: PlanningProblem, tables: CostTables) -> Layout? {
+        let held = Set(plan.pipelines.flatMap { $0.compactMap { problem.graph.index(of: $0.peer) } })
+        var spares = (0..<tables.peers).filter { !held.contains($0) }
+        var pipelines = plan.pipelines.map { pipeline in
+            pipeline.map { (peer: problem.graph.index(of: $0.peer), layers: $0.layers, depth: $0.depth) }
+        }
+        let shares = plan.pipelines.map { $0.first?.microBatches ?? 0 }
+        guard shares.reduce(0, +) == tables.microBatches else { return nil }
+        let closedForm = ClosedForm(tables: tables)
+        for rank in pipelines.indices {
+            var stage = 0
+            while stage < pipelines[rank].count {
+                guard pipelines[rank][stage].peer == nil else {
+                    stage += 1
+                    continue
+                }
+                if spares.isEmpty {
+                    guard problem.shape.stages == nil, pipelines[rank].count > 1 else { return nil }
+                    let gap = pipelines[rank].remove(at: stage)
+                    if stage > 0 {
+                        pipelines[rank][stage - 1].layers =
+                            pipelines[rank][stage - 1].layers.lowerBound..<gap.layers.upperBound
+                    } else {
+                        pipelines[rank][0].layers = gap.layers.lowerBound..<pipelines[rank][0].layers.upperBound
+                        pipelines[rank][0].depth = max(gap.depth, pipelines[rank][0].depth)
+                    }
+                    continue
+                }
+                var best = 0
+                var value = Double.infinity
+                for (position, spare) in spares.enumerated() {
+                    var trial = pipelines[rank]
+                    trial[stage].peer = spare
+                    // Gaps further on count as if this spare filled them too: they are filled next.
+                    let stages = trial.map { Layout.Stage(peer: $0.peer ?? spare, layers: $0.layers, depth: $0.depth) }
+                    let seconds = closedForm.seconds(
+                        Layout(pipelines: [stages], microBatches: [shares[rank]], schedule: plan.schedule))
+                    if seconds < value {
+                        value = seconds
+                        best = position
+                    }
+                }
+                pipelines[rank][stage].peer = spares.remove(at: best)
+                stage += 1
+            }
+        }
+        let stages = pipelines.map { pipeline in
+            pipeline.compactMap { stage in
+                stage.peer.map { Layout.Stage(peer: $0, layers: stage.layers, depth: stage.depth) }
+            }
+        }
+        return fitting(Layout(pipelines: stages, microBatches: shares, schedule: plan.schedule), tables: tables)
+    }
+
+    /// What each peer of a layout must fetch beyond what it holds.
+    private static func movement(
+        to layout: Layout, holdings: [Range<Int>?], tables: CostTables
+    ) -> (bytes: Double, seconds: Double, peers: [Int]) {
+        var total = 0.0
+        var slowest = 0.0
+        var peers: [Int] = []
+        for stage in layout.pipelines.flatMap(\.self) {
+            var missing = tables.parameters(stage.layers)
+            if let held = holdings[stage.peer] { missing -= tables.parameters(stage.layers.clamped(to: held)) }
+            guard missing > 0.5 else { continue }
+            let bytes = missing * checkpointBytesPerParameter
+            var fastest = Double.infinity
+            for source in 0..<tables.peers where source != stage.peer && holdings[source] != nil {
+                let link = source * tables.peers + stage.peer
+                fastest = min(fastest, bytes * tables.secondsPerByte[link] + tables.latency[link])
+            }
+            total += bytes
+            peers.append(stage.peer)
+            if fastest.isFinite { slowest = max(slowest, fastest) }
+        }
+        return (total, slowest, peers)
+    }
+
+    /// The search's report with another layout in it.
+    private static func report(
+        _ fresh: PlanReport, layout: Layout, problem: PlanningProblem, tables: CostTables
+    ) -> PlanReport {
+        guard layout != fresh.layout else { return fresh }
+        let trace = IterationSimulator.run(layout, tables: tables)
+        var report = fresh
+        report.objective = .iteration
+        report.objectiveSeconds = trace.seconds
+        report.parts = PlanReport.parts(of: trace)
+        report.isOptimal = false
+        report.layout = layout
+        report.plan = Plan(layout, problem: problem, predictedIterationSeconds: trace.seconds)
+        report.trace = trace
+        return report
+    }
+}
