@@ -97,6 +97,18 @@ package struct ControlClient: NodeControl {
         _ method: HTTPMethod, _ path: ControlPath, body: ByteBuffer?, onPart: (ByteBuffer) throws -> Void
     ) async throws {
         let channel = try await connect()
+        do {
+            try await send(method, path, body: body, over: channel, onPart: onPart)
+        } catch is HTTPParserError {
+            // The connection ended inside the answer.
+            throw ControlSocketError.disconnected(socket.path)
+        }
+    }
+
+    private func send(
+        _ method: HTTPMethod, _ path: ControlPath, body: ByteBuffer?, over channel: Connection,
+        onPart: (ByteBuffer) throws -> Void
+    ) async throws {
         try await channel.executeThenClose { inbound, outbound in
             var headers = HTTPHeaders([("host", "weft"), ("connection", "close")])
             if let body {

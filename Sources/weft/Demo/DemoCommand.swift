@@ -58,11 +58,15 @@ struct DemoCommand: AsyncParsableCommand {
         // Subscribed before the first child starts, so that an early signal is not lost.
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
         let outcome = await Self.race(signals) { try await story.play(on: swarm) }
+        if case .failure(let error) = outcome, !(error is CancellationError) {
+            swarm.saveLogs(to: story.outputPath + "/logs")
+        }
         await swarm.stop()
         switch outcome {
         case .success: say("\nAll peers have left.")
         case .failure(is CancellationError): throw ExitCode(130)
-        case .failure(let error): throw error
+        case .failure(let error):
+            throw CommandFailure("\(error). The peers' logs are in \(story.outputPath)/logs.")
         }
     }
 

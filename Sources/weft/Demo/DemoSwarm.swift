@@ -139,6 +139,16 @@ final class DemoSwarm: Sendable {
         return last.map { "Its log ends: \($0)" } ?? "Its log is empty."
     }
 
+    /// Copies the peers' logs to a folder, for whoever wants to know what went wrong.
+    func saveLogs(to target: String) {
+        try? FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+        for peer in peers {
+            let copy = "\(target)/\(peer.name).log"
+            try? FileManager.default.removeItem(atPath: copy)
+            try? FileManager.default.copyItem(atPath: peer.logPath, toPath: copy)
+        }
+    }
+
     /// Ends every process, gently first, and removes the states. Safe to call again.
     func stop() async {
         let peers = peers
