@@ -2,8 +2,38 @@
 ///
 /// Stored as four little-endian words because a dictionary look-up then costs a third of what it costs with an array
 /// of bytes. Ordering is by the bytes of the key, so every peer sorts a member list the same way.
+///
+/// Not one SIMD4: its alignment of 32 bytes is more than the 16 that frames of async functions get, and the compiler then
+/// frees and uses such frames at wrong addresses (seen with Swift 6.3.1: "freed pointer was not the last allocation").
 package struct PeerID: Hashable, Comparable, Sendable {
-    private var words: SIMD4<UInt64>
+    private var words: Words
+
+    /// Four words with the alignment of one.
+    private struct Words: Hashable, Sendable {
+        var first: UInt64 = 0
+        var second: UInt64 = 0
+        var third: UInt64 = 0
+        var fourth: UInt64 = 0
+
+        subscript(index: Int) -> UInt64 {
+            get {
+                switch index {
+                case 0: first
+                case 1: second
+                case 2: third
+                default: fourth
+                }
+            }
+            set {
+                switch index {
+                case 0: first = newValue
+                case 1: second = newValue
+                case 2: third = newValue
+                default: fourth = newValue
+                }
+            }
+        }
+    }
 
     /// Bytes in an encoded identity.
     package static let byteCount = 32
@@ -11,7 +41,7 @@ package struct PeerID: Hashable, Comparable, Sendable {
     /// Reads 32 bytes; `nil` if there are more or fewer.
     package init?(bytes: some Collection<UInt8>) {
         guard bytes.count == Self.byteCount else { return nil }
-        var words = SIMD4<UInt64>()
+        var words = Words()
         for (position, byte) in bytes.enumerated() {
             words[position >> 3] |= UInt64(byte) << UInt64((position & 7) << 3)
         }

@@ -85,3 +85,14 @@ import Testing
         #expect(Bandwidth(bytesPerSecond: 100).seconds(forBytes: 50) == 0.5)
     }
 }
+
+/// Identities are held by many async functions, whose frames are aligned to 16 bytes only.
+@Suite struct LayoutTests {
+    @Test func identitiesAndWhatHoldsThemAreNotOveraligned() {
+        #expect(MemoryLayout<PeerID>.alignment <= 16)
+        #expect(MemoryLayout<PeerID>.size == 32)
+        #expect(MemoryLayout<Digest>.alignment <= 16)
+        #expect(MemoryLayout<AgreementPublicKey>.alignment <= 16)
+        #expect(MemoryLayout<NetworkAddress>.alignment <= 16)
+    }
+}
