@@ -57,3 +57,25 @@ struct CompletionTests {
         #expect(whole.completed() == whole)
     }
 }
+
+/// Access links seen in the rates of single links.
+struct AccessLimitTests {
+    @Test func aHomesUplinkIsSeenAndASitesLinksAreNot() {
+        let names = ["home", "a1", "a2", "b1", "b2"]
+        var graph = LinkGraph(
+            nodes: names.map { LinkGraph.Node(name: $0, flopsPerSecond: 1e9, memoryBytes: 1e9) },
+            digest: Digest.sha256([UInt8]()))
+        for (source, from) in names.enumerated() {
+            for (target, to) in names.enumerated() where target != source {
+                let rate = from == "home" ? 2.5e6 * (1 + 0.03 * Double(target)) : from.first == to.first ? 1e8 : 1e7
+                graph.setLink(
+                    from: source, to: target, latency: .measured(0.01),
+                    bytesPerSecond: .measured(to == "home" ? 6e6 : rate))
+            }
+        }
+        let inferred = graph.inferringAccessLimits()
+        #expect(inferred.nodes[0].uplinkBytesPerSecond == 2.5e6 * 1.12)
+        #expect(inferred.nodes[0].downlinkBytesPerSecond == 6e6)
+        for node in inferred.nodes.dropFirst() { #expect(node.uplinkBytesPerSecond == nil, "\(node.name)") }
+    }
+}

@@ -29,6 +29,7 @@ package struct CostTables: Sendable {
     package let stateBytesPerParameter: Double
     package let tiedParameters: Double
     package let taskOverheadSeconds: Double
+    package let extraInFlight: Int
     package let exactReduction: Bool
     package let slicesTiedExchange: Bool
     /// Whether all peers are equal in speed and memory.
@@ -67,6 +68,7 @@ package struct CostTables: Sendable {
         stateBytesPerParameter = problem.model.stateBytesPerParameter
         tiedParameters = problem.model.tiedParameters
         taskOverheadSeconds = problem.taskOverheadSeconds
+        extraInFlight = problem.extraInFlight
         exactReduction = problem.exactReduction
         slicesTiedExchange = problem.slicesTiedExchange
         isHomogeneous = graph.nodes.allSatisfy {

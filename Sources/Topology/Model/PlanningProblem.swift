@@ -52,6 +52,9 @@ package struct PlanningProblem: Sendable {
     package var dtfm: DTFMConstants?
     /// The schedule of every pipeline; `nil` leaves the choice to the planner.
     package var schedule: PlanSchedule?
+    /// Micro-batches that every stage may hold beyond what 1F1B needs on a network without delay; the deep schedule chooses
+    /// by itself, and GPipe holds all.
+    package var extraInFlight: Int
     /// Whether replicas exchange the canonical subtree sums of a fixed reduction tree, as the training engine does so
     /// that the bits do not depend on the split, rather than one sum each.
     package var exactReduction: Bool
@@ -63,7 +66,7 @@ package struct PlanningProblem: Sendable {
 
     package init(
         name: String, graph: LinkGraph, model: ModelProfile, batch: Batch, shape: Shape = Shape(),
-        dtfm: DTFMConstants? = nil, schedule: PlanSchedule? = nil, exactReduction: Bool = false,
+        dtfm: DTFMConstants? = nil, schedule: PlanSchedule? = nil, extraInFlight: Int = 0, exactReduction: Bool = false,
         slicesTiedExchange: Bool = false, taskOverheadSeconds: Double = 0
     ) {
         self.name = name
@@ -73,6 +76,7 @@ package struct PlanningProblem: Sendable {
         self.shape = shape
         self.dtfm = dtfm
         self.schedule = schedule
+        self.extraInFlight = extraInFlight
         self.exactReduction = exactReduction
         self.slicesTiedExchange = slicesTiedExchange
         self.taskOverheadSeconds = taskOverheadSeconds

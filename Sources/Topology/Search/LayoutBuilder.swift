@@ -45,7 +45,7 @@ struct LayoutBuilder {
                 guard room >= share else { return nil }
                 stages[index].depth = share
             case .oneForwardOneBackward:
-                let depth = min(stages.count - index, share)
+                let depth = min(stages.count - index + tables.extraInFlight, share)
                 guard room >= depth else { return nil }
                 stages[index].depth = depth
             case .deepOneForwardOneBackward:
@@ -68,12 +68,8 @@ struct LayoutBuilder {
         let stages = peers.count
         let key = stages * (tables.microBatches + 1) + share
         if tables.isHomogeneous, let known = evenCuts[key] { return known }
-        let wanted: (Int) -> Int
-        switch schedule {
-        case .gpipe: wanted = { _ in share }
-        case .oneForwardOneBackward: wanted = { min(stages - $0, share) }
-        case .deepOneForwardOneBackward: wanted = { min(stages - $0, share) }
-        }
+        let extra = schedule == .oneForwardOneBackward ? tables.extraInFlight : 0
+        let wanted: (Int) -> Int = schedule == .gpipe ? { _ in share } : { min(stages - $0 + extra, share) }
         var cuts = LayerSplit.balanced(peers, tables: tables, depth: wanted)
         if cuts == nil, schedule == .deepOneForwardOneBackward {
             cuts = LayerSplit.balanced(peers, tables: tables) { _ in 1 }
