@@ -14,11 +14,14 @@ package struct JobPlan: Sendable {
     /// eight processes; it keeps the planner from cutting a tiny model into slivers.
     package static let taskOverheadSeconds = 0.000_3
 
+    /// Micro-batches that a stage may hold beyond what its schedule needs, to hide the network's delay.
+    package static let roundTripSlack = 2
+
     /// Searches for at most `timeLimit`; throws `PlanningError` when the swarm cannot hold the job.
     package init(
         spec: JobSpec, graph: LinkGraph, options: PlannerOptions = PlannerOptions(), timeLimit: Duration
     ) throws {
-        let problem = Self.problem(spec: spec, graph: graph)
+        let problem = Self.problem(spec: spec, graph: graph.inferringAccessLimits())
         self.problem = problem
         let (report, elapsed) = try PlanRun.plan(problem, options: options, timeLimit: timeLimit)
         self.report = report
@@ -49,7 +52,9 @@ package struct JobPlan: Sendable {
             model: .gpt(name: spec.name, shape: shape, precision: precision),
             batch: PlanningProblem.Batch(sequences: spec.sequences, microBatchSequences: spec.microBatchSequences),
             shape: PlanningProblem.Shape(stages: spec.stages, replicas: spec.replicas),
-            schedule: spec.schedule == .gpipe ? .gpipe : nil, exactReduction: true,
+            // As the workers run it: the plan's prediction is held against the measured time.
+            schedule: spec.schedule == .gpipe ? .gpipe : .oneForwardOneBackward,
+            extraInFlight: roundTripSlack, exactReduction: true,
             taskOverheadSeconds: taskOverheadSeconds)
     }
 }

@@ -74,11 +74,10 @@ package actor JobWorker {
         self.queues = queues
         self.store = store
         self.now = now
-        let roundTripSlack = 2  // micro-batches more than the schedule needs, to hide the network's delay
         machine = StageMachine(
             StageMachine.Configuration(
                 schedule: preparation.spec.schedule, stage: position.stage, stageCount: position.stageCount,
-                microBatches: position.microBatches, extraInFlight: roundTripSlack))
+                microBatches: position.microBatches, extraInFlight: JobPlan.roundTripSlack))
         let own = ReduceSegment.segments(of: preparation.layout).filter { $0.members.contains(peer) }
         segments = own
         reductions = own.map { segment in
