@@ -84,7 +84,7 @@ enum LocalRun {
         if let resume = request.resumeFrom { try trainer.resume(from: try CheckpointDirectory.open(resume)) }
         let clock = ContinuousClock()
         let start = clock.now
-        let firstStep = Int(trainer.step)
+        let firstStep = Int(trainer.step) + 1
         let unigram = trainer.unigramLoss ?? .nan
         report(
             .accepted(

@@ -76,7 +76,7 @@ struct UpCommand: AsyncParsableCommand {
         // The node is last, so it is the first to be shut down: its streams end, and then the server can.
         var group = ServiceGroupConfiguration(
             services: [
-                .init(service: server),
+                .init(service: server), .init(service: Announcement(socket: socket)),
                 .init(service: node, successTerminationBehavior: .gracefullyShutdownGroup),
             ], gracefulShutdownSignals: [.sigint, .sigterm], logger: logger)
         group.maximumGracefulShutdownDuration = .seconds(10)
@@ -111,6 +111,28 @@ struct UpCommand: AsyncParsableCommand {
         }
         thread.name = "weft-parent"
         thread.start()
+    }
+}
+
+/// Says once that the node is up, when its local API answers.
+private struct Announcement: Service {
+    let socket: ControlSocket
+
+    func run() async throws {
+        let client = ControlClient(socket: socket)
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                if let status = try? await client.status() {
+                    printError(
+                        "\(status.name) (\(status.peer.prefix(10))) is up in the swarm \"\(status.swarm)\" on "
+                            + "\(status.listenAddress); `weft status` tells more.")
+                    break
+                }
+                try? await Task.sleep(for: .milliseconds(50))
+            }
+        }
+        // A service that returns would end the others.
+        try? await gracefulShutdown()
     }
 }
 

@@ -8,12 +8,17 @@ package struct GraphText: Sendable {
     static let largestMatrix = 10
 
     private let graph: GraphView
+    /// By name, as people look for them.
+    private let peers: [GraphView.Peer]
 
-    package init(_ graph: GraphView) { self.graph = graph }
+    package init(_ graph: GraphView) {
+        self.graph = graph
+        peers = graph.peers.sorted { (Self.label($0), $0.peer) < (Self.label($1), $1.peer) }
+    }
 
     /// Predicted figures are marked `~`, unknown ones `?`, and links whose ends disagree `!`.
     package func lines(colour: Bool) -> [String] {
-        let table = graph.peers.count <= Self.largestMatrix ? matrix(colour: colour) : list(colour: colour)
+        let table = peers.count <= Self.largestMatrix ? matrix(colour: colour) : list(colour: colour)
         let measured = graph.links.count { $0.bandwidthSource == .measured }
         return table + [
             "",
@@ -24,12 +29,12 @@ package struct GraphText: Sendable {
 
     private func matrix(colour: Bool) -> [String] {
         var table = TextTable(
-            [("from \\ to", .left)] + graph.peers.map { (String(Self.label($0).prefix(14)), .right) })
+            [("from \\ to", .left)] + peers.map { (String(Self.label($0).prefix(14)), .right) })
         let links = index()
-        for from in graph.peers {
+        for from in peers {
             table.add(
                 [TextTable.Cell(Self.label(from), .accent)]
-                    + graph.peers.map { to in
+                    + peers.map { to in
                         if from.peer == to.peer { return TextTable.Cell("·", .faint) }
                         guard let link = links[[from.peer, to.peer]] else { return TextTable.Cell("?", .faint) }
                         return Self.cell(link)

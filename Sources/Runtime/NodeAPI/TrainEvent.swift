@@ -91,6 +91,7 @@ package enum TrainEvent: Codable, Hashable, Sendable {
     package struct Ready: Codable, Hashable, Sendable {
         package var stages: Int
         package var replicas: Int
+        /// The step that comes next: 1, or more after a resume.
         package var firstStep: Int
 
         package init(stages: Int, replicas: Int, firstStep: Int) {

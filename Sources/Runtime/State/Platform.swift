@@ -57,6 +57,9 @@ package enum Platform {
         _exit(1)
     }
 
+    /// Whether there is a process of this number, anybody's.
+    package static func isRunning(_ process: Int32) -> Bool { kill(process, 0) == 0 || errno == EPERM }
+
     /// Asks another process to end.
     package static func terminate(_ process: Int32) { kill(process, SIGTERM) }
 

@@ -32,7 +32,9 @@ struct DemoStory: Sendable {
 
         heading("They measure each other")
         let graph = try await measure(swarm, elapsed)
-        for line in GraphText(graph).lines(colour: Terminal.output.colour) { say("  " + line) }
+        for line in GraphText(graph).lines(colour: Terminal.output.colour) {
+            say(line.isEmpty ? "" : "  " + line)
+        }
         try writeFile(GraphSVG.text(graph), to: outputPath + "/graph.svg")
 
         heading("They plan, fetch and train")

@@ -24,6 +24,7 @@ final class DemoSwarm: Sendable {
 
     /// How long a peer may take to leave before it is killed.
     private static let patience = Duration.seconds(8)
+    private static let folderPrefix = "weft-demo-"
 
     private let started = Mutex<[Peer]>([])
     private let folder: String
@@ -36,9 +37,21 @@ final class DemoSwarm: Sendable {
     init() throws {
         Platform.ignoreBrokenPipes()
         // Short, because a socket's path has few bytes.
-        folder = NSTemporaryDirectory().trimmingSuffix("/") + "/weft-demo-\(Platform.processID)"
+        let place = NSTemporaryDirectory().trimmingSuffix("/")
+        Self.removeRemains(in: place)
+        folder = "\(place)/\(Self.folderPrefix)\(Platform.processID)"
         try StateDirectory(path: folder).create()
         pipe = try Platform.privatePipe()
+    }
+
+    /// Removes the folders of demonstrations that were killed and could not do it themselves.
+    private static func removeRemains(in place: String) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: place)) ?? [] {
+            guard name.hasPrefix(folderPrefix), let process = Int32(name.dropFirst(folderPrefix.count)),
+                !Platform.isRunning(process)
+            else { continue }
+            try? FileManager.default.removeItem(atPath: "\(place)/\(name)")
+        }
     }
 
     /// Starts one process for each peer of the topology, the first as the founder of a new swarm.

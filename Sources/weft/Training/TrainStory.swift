@@ -30,7 +30,7 @@ final class TrainStory {
             endFetching()
             line.print(
                 "Ready: \(ready.replicas) pipelines of \(ready.stages) stages"
-                    + (ready.firstStep > 0 ? ", going on after step \(ready.firstStep)" : ""))
+                    + (ready.firstStep > 1 ? ", going on with step \(ready.firstStep)" : ""))
         case .step(let step): tellStep(step)
         case .validation(let validation):
             line.print(
