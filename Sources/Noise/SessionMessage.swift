@@ -1,7 +1,7 @@
 internal import Primitives
 internal import Wire
 
-/// The four datagrams of a session, as bytes (docs/network/20-sessions.md). Integers are little-endian.
+/// The four datagrams of a session, as bytes (NETWORK.md, "Sessions"). Integers are little-endian.
 package enum SessionMessage {
     package static let version: UInt8 = 1
     /// Mixed into every handshake of a UDP session, so that its messages mean nothing on a stream.

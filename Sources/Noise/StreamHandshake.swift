@@ -29,7 +29,7 @@ package enum StreamHandshakeError: Error, Hashable, Sendable {
     case noCommonSuite
 }
 
-/// The layout of the two messages that open a stream (docs/network/60-streams.md).
+/// The layout of the two messages that open a stream (NETWORK.md, "Streams").
 package enum StreamMessage {
     package static let version: UInt8 = 1
     /// Mixed into the handshake, so that its messages mean nothing in a UDP session.

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Wire
 
-/// Holds the worked examples of docs/network to the code.
+/// Holds the worked examples of NETWORK.md to the code.
 ///
 /// In all of them the swarm secret is 32 bytes 55, the initiator's identity seed 01…, its X25519 secret 81…, its ephemeral
 /// secret 21…; the responder's are 02…, 82… and 22…; the initiator's wall clock shows 1,700,000,000,000 ms.

@@ -13,22 +13,16 @@ package enum NetworkExamples {
 
     /// The bytes of the example, or `nil` if NETWORK.md has none of this name.
     package static func bytes(_ name: String) -> [UInt8]? {
-        for file in documents {
-            guard let text = try? String(contentsOfFile: file, encoding: .utf8),
-                let marker = text.range(of: "<!-- example \(name) -->"),
-                let open = text.range(of: "```", range: marker.upperBound..<text.endIndex),
-                let start = text.range(of: "\n", range: open.upperBound..<text.endIndex),
-                let close = text.range(of: "```", range: start.upperBound..<text.endIndex)
-            else { continue }
-            return parse(text[start.upperBound..<close.lowerBound])
-        }
-        return nil
+        guard let marker = text.range(of: "<!-- example \(name) -->"),
+            let open = text.range(of: "```", range: marker.upperBound..<text.endIndex),
+            let start = text.range(of: "\n", range: open.upperBound..<text.endIndex),
+            let close = text.range(of: "```", range: start.upperBound..<text.endIndex)
+        else { return nil }
+        return parse(text[start.upperBound..<close.lowerBound])
     }
 
-    /// The whole document, with the fragments that are not part of it yet.
-    package static var text: String {
-        documents.compactMap { try? String(contentsOfFile: $0, encoding: .utf8) }.joined(separator: "\n")
-    }
+    /// The whole document.
+    package static let text = (try? String(contentsOfFile: root + "/NETWORK.md", encoding: .utf8)) ?? ""
 
     /// Names of all examples in the order of their appearance.
     package static var names: [String] {
@@ -36,12 +30,6 @@ package enum NetworkExamples {
             guard line.hasPrefix("<!-- example "), line.hasSuffix(" -->") else { return nil }
             return String(line.dropFirst("<!-- example ".count).dropLast(" -->".count))
         }
-    }
-
-    private static var documents: [String] {
-        let fragments = root + "/docs/network"
-        let names = ((try? FileManager.default.contentsOfDirectory(atPath: fragments)) ?? []).sorted()
-        return [root + "/NETWORK.md"] + names.map { fragments + "/" + $0 }
     }
 
     private static func parse(_ block: Substring) -> [UInt8]? {
