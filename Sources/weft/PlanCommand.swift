@@ -40,8 +40,16 @@ struct PlanCommand: AsyncParsableCommand {
     @Option(help: "Seed of the search.")
     var seed: UInt64 = 1
 
-    @Option(help: "Stop the search after this many seconds; it may end earlier.")
-    var timeLimit: Double = 30
+    @Option(
+        help:
+            "Search much longer than usual, but stop after this many seconds (default: the usual search, at most 30 s)."
+    )
+    var timeLimit: Double?
+
+    /// How much longer than usual a search with an explicit limit may take: the limit, not this, should end it.
+    private static let patience = 20
+    /// The limit where none is given.
+    private static let usualLimit = 30.0
 
     @Flag(help: "Say where the time goes, stage by stage and link by link.")
     var explain = false
@@ -51,7 +59,7 @@ struct PlanCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard (model == nil) != (problem == nil) else { throw ValidationError("Give either --model or --problem.") }
-        guard timeLimit > 0 else { throw ValidationError("--time-limit must be positive.") }
+        guard (timeLimit ?? 1) > 0 else { throw ValidationError("--time-limit must be positive.") }
         if let schedule, PlanSchedule(name: schedule) == nil {
             let names = PlanSchedule.allCases.map(\.name).joined(separator: ", ")
             throw ValidationError("--schedule must be one of \(names).")
@@ -75,7 +83,8 @@ struct PlanCommand: AsyncParsableCommand {
         let view = try await ControlClient(state: state.directory).plan(
             PlanRequest(
                 document: String(decoding: data, as: UTF8.self), stages: stages, replicas: replicas,
-                objective: objective.rawValue, seed: seed, timeLimitSeconds: timeLimit, explain: explain))
+                objective: objective.rawValue, seed: seed, timeLimitSeconds: timeLimit ?? Self.usualLimit,
+                explain: explain))
         guard !output.json else { return try printJSON(view) }
         print(view.diagram ?? "", terminator: view.diagram?.hasSuffix("\n") == true ? "" : "\n")
         for line in view.explanation ?? [] { print("  " + line) }
@@ -86,8 +95,10 @@ struct PlanCommand: AsyncParsableCommand {
         let (problems, isArray) = try chosenProblems(path)
         var views: [PlanView] = []
         for problem in problems {
+            let options = PlannerOptions(
+                objective: objective, seed: seed, patience: timeLimit == nil ? 1 : Self.patience)
             let (report, elapsed) = try PlanRun.plan(
-                problem, options: PlannerOptions(objective: objective, seed: seed), timeLimit: .seconds(timeLimit))
+                problem, options: options, timeLimit: .seconds(timeLimit ?? Self.usualLimit))
             var view = PlanView(report, problem: problem, elapsedSeconds: elapsed, namesOnly: true)
             if explain { view.explanation = PlanExplanation(report, problem: problem).lines }
             if output.json {

@@ -15,7 +15,7 @@ struct DTFMPlanner {
         tables = try DTFMTables(problem)
         evaluator = DTFMEvaluator(tables: tables)
         search = DTFMSearch(evaluator: evaluator, tables: tables, seed: options.seed)
-        budget = options.budget ?? max(20_000, tables.peers * 20_000)
+        budget = options.budget ?? tables.peers * 20_000 * max(1, options.patience)
     }
 
     var evaluations: Int { search.steps }
@@ -64,16 +64,14 @@ struct DTFMPlanner {
             for (row, column) in columns.enumerated() { pipelines[row].append(right[column]) }
         }
         let cuts = LayerSplit.even(layers: problem.model.layers.count, stages: tables.stages)
-        let schedule = problem.schedule ?? .gpipe
         let microBatches = MicroBatchSplit.even(problem.batch.microBatches, over: replicas)
+        // The objective knows no memory; the pipelines hold what fits, and where nothing fits one micro-batch.
+        let builder = LayoutBuilder(
+            tables: CostTables(problem), schedule: problem.schedule ?? .deepOneForwardOneBackward)
         return Layout(
-            pipelines: pipelines.enumerated().map { rank, peers in
-                peers.enumerated().map { stage, peer in
-                    Layout.Stage(
-                        peer: peer, layers: cuts[stage],
-                        depth: schedule == .gpipe
-                            ? microBatches[rank] : min(microBatches[rank], tables.stages - stage))
-                }
-            }, microBatches: microBatches, schedule: schedule)
+            pipelines: zip(pipelines, microBatches).map { peers, share in
+                builder.pipeline(peers, cuts: cuts, share: share)?.stages
+                    ?? zip(peers, cuts).map { Layout.Stage(peer: $0, layers: $1, depth: 1) }
+            }, microBatches: microBatches, schedule: builder.schedule)
     }
 }

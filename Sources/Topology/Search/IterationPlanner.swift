@@ -13,7 +13,8 @@ struct IterationPlanner {
         try MemoryCheck(problem: problem, tables: tables).validate()
         search = IterationSearch(problem, tables: tables, seed: options.seed, warmStart: warmStart)
         // Few peers are searched thoroughly in a fraction of a second; many get what a few seconds allow.
-        budget = options.budget ?? max(20_000, min(tables.peers, 64) * (tables.peers > 16 ? 12_000 : 2_500))
+        let usual = max(20_000, min(tables.peers, 64) * (tables.peers > 16 ? 12_000 : 2_500))
+        budget = options.budget ?? usual * max(1, options.patience)
     }
 
     var evaluations: Int { search.steps }

@@ -12,11 +12,16 @@ package struct PlannerOptions: Hashable, Sendable {
     package var seed: UInt64
     /// Candidate plans to look at; `nil` chooses by the size of the problem.
     package var budget: Int?
+    /// Multiplies the budget that the planner would choose.
+    package var patience: Int
 
-    package init(objective: PlanningObjective = .iteration, seed: UInt64 = 1, budget: Int? = nil) {
+    package init(
+        objective: PlanningObjective = .iteration, seed: UInt64 = 1, budget: Int? = nil, patience: Int = 1
+    ) {
         self.objective = objective
         self.seed = seed
         self.budget = budget
+        self.patience = patience
     }
 }
 
