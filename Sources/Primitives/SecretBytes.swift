@@ -1,4 +1,5 @@
 import CSodium
+internal import Synchronization
 
 /// Secret bytes in guarded memory that is locked where the system allows it and zeroed when released.
 ///
@@ -14,12 +15,9 @@ package struct SecretBytes: ~Copyable, @unchecked Sendable {
     /// Allocates `count` bytes and lets `initialize` fill them.
     package init(count: Int, initializingWith initialize: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
         Sodium.start()
-        guard let base = sodium_malloc(max(count, 1)) else {
-            preconditionFailure("out of memory for \(count) secret bytes")
-        }
-        storage = UnsafeMutableRawBufferPointer(start: base, count: count)
+        storage = UnsafeMutableRawBufferPointer(start: SecretMemory.take(count), count: count)
         do { try initialize(storage) } catch {
-            sodium_free(base)
+            SecretMemory.giveBack(storage)
             throw error
         }
     }
@@ -29,7 +27,7 @@ package struct SecretBytes: ~Copyable, @unchecked Sendable {
         self.init(count: bytes.count) { $0.copyBytes(from: bytes) }
     }
 
-    deinit { sodium_free(storage.baseAddress) }
+    deinit { SecretMemory.giveBack(storage) }
 
     /// Lends the bytes; the pointer must not outlive the call.
     package borrowing func withUnsafeBytes<Result, Failure: Error>(
@@ -50,6 +48,47 @@ package struct SecretBytes: ~Copyable, @unchecked Sendable {
             return false
         }
         return sodium_memcmp(left, right, count) == 0
+    }
+}
+
+/// Where secrets live: libsodium's guarded, locked pages.
+///
+/// Keys are small and many (a handshake makes a dozen), and giving each pages of its own costs several system calls, more
+/// than a Diffie-Hellman operation. So small secrets share pages in slots that are zeroed when given back; the guard pages
+/// are around the slots together.
+private enum SecretMemory {
+    private static let slotByteCount = 64
+    private static let slotsPerSlab = 64
+
+    /// Addresses of free slots.
+    private static let free = Mutex<[UInt]>([])
+
+    static func take(_ count: Int) -> UnsafeMutableRawPointer {
+        guard count <= slotByteCount else { return pages(count) }
+        let address = free.withLock { free -> UInt in
+            if let address = free.popLast() { return address }
+            let slab = UInt(bitPattern: pages(slotByteCount * slotsPerSlab))
+            free += (1..<UInt(slotsPerSlab)).map { slab + $0 * UInt(slotByteCount) }
+            return slab
+        }
+        guard let slot = UnsafeMutableRawPointer(bitPattern: address) else {
+            preconditionFailure("a slot has an address")
+        }
+        return slot
+    }
+
+    static func giveBack(_ storage: UnsafeMutableRawBufferPointer) {
+        guard storage.count <= slotByteCount else { return sodium_free(storage.baseAddress) }
+        if let base = storage.baseAddress { sodium_memzero(base, storage.count) }
+        let address = UInt(bitPattern: storage.baseAddress)
+        free.withLock { $0.append(address) }
+    }
+
+    private static func pages(_ count: Int) -> UnsafeMutableRawPointer {
+        guard let base = sodium_malloc(count) else {
+            preconditionFailure("out of memory for \(count) secret bytes")
+        }
+        return base
     }
 }
 
