@@ -30,6 +30,7 @@ final class StreamHandler: ChannelDuplexHandler {
     private var straddle = ByteBuffer()
     private var assembling = ByteBuffer()
     private var isAssembling = false
+    private var lastMessageBytes = 0
     private var isPaused = false
     private var stalled: [ByteBuffer] = []
     private var wantsRead = false
@@ -241,8 +242,9 @@ final class StreamHandler: ChannelDuplexHandler {
             return close(context)
         }
         if !isAssembling {
-            // A message of several records will take more; a quarter of a mebibyte saves the first few moves.
-            let capacity = header.kind == .last ? header.plaintextByteCount : 4 * Limits.recordBytes
+            // Messages of one class tend to be of one size; room for another like the last saves moving this one.
+            let capacity =
+                header.kind == .last ? header.plaintextByteCount : max(lastMessageBytes, 4 * Limits.recordBytes)
             assembling = context.channel.allocator.buffer(capacity: capacity)
         }
         do {
@@ -259,6 +261,7 @@ final class StreamHandler: ChannelDuplexHandler {
             isAssembling = false
             let message = assembling
             assembling = ByteBuffer()
+            lastMessageBytes = message.readableBytes
             if !link.deliver(message) { isPaused = true }
             // Room may have come between the two: then nobody else will wake us.
             if isPaused, link.hasRoom { isPaused = false }
