@@ -68,17 +68,18 @@ package final class UDPEndpoint: Sendable {
 
     /// Sends a payload of at most `Limits.datagramPayloadBytes`; waits for a session if there is none.
     ///
-    /// `now` is the time of the turn in which a core decided to send: all packets of one train should have the same, so
-    /// that an emulated network sees them leave together however long this machine takes over them.
-    package func send(_ payload: [UInt8], to peer: PeerID, at now: Instant = MonotonicClock.now) {
+    /// Payloads sent from inside an event's handler count as sent at the event's time, and those sent in one turn of the
+    /// event loop as sent together, so that an emulated network does not see how long this machine takes over them. A
+    /// caller elsewhere may say the time itself.
+    package func send(_ payload: [UInt8], to peer: PeerID, at now: Instant? = nil) {
         perform(.send(payload, to: peer), at: now)
     }
 
     /// Tells how to reach a peer.
-    package func learn(_ contact: Contact) { perform(.learn(contact), at: MonotonicClock.now) }
+    package func learn(_ contact: Contact) { perform(.learn(contact), at: nil) }
 
     /// Ends all sessions with a peer.
-    package func forget(_ peer: PeerID) { perform(.forget(peer), at: MonotonicClock.now) }
+    package func forget(_ peer: PeerID) { perform(.forget(peer), at: nil) }
 
     /// Counters of the sessions.
     package func counters() async -> SessionCounters {
@@ -100,10 +101,10 @@ package final class UDPEndpoint: Sendable {
         try? await channel?.close().get()
     }
 
-    private func perform(_ input: SessionTable.Input, at now: Instant) {
-        if eventLoop.inEventLoop { return shell.value.handle(input, at: now) }
+    private func perform(_ input: SessionTable.Input, at now: Instant?) {
+        if eventLoop.inEventLoop { return shell.value.handle(input, at: now ?? shell.value.turnTime()) }
         let shell = shell
-        eventLoop.execute { shell.value.handle(input, at: now) }
+        eventLoop.execute { shell.value.handle(input, at: now ?? shell.value.turnTime()) }
     }
 }
 
@@ -129,6 +130,10 @@ final class SessionShell {
     private var timer: LoopTimer
     private var isReading = false
     private var isFlushScheduled = false
+    /// The time of the event that is being handled.
+    private var eventTime: Instant?
+    /// The time of the first send of this turn of the loop.
+    private var batchTime: Instant?
 
     init(
         table: SessionTable, eventLoop: any EventLoop, shaper: Shaper?,
@@ -153,7 +158,19 @@ final class SessionShell {
         timer.action = nil
     }
 
+    /// What counts as now for a send that comes without a time.
+    func turnTime() -> Instant {
+        if let time = eventTime ?? batchTime { return time }
+        let now = MonotonicClock.now
+        if !isReading { batchTime = now }
+        scheduleFlush()
+        return now
+    }
+
     func handle(_ input: SessionTable.Input, at now: Instant) {
+        let outerTime = eventTime
+        eventTime = now
+        defer { eventTime = outerTime }
         // Events may come back here from inside their handler: the effects of each input have their own array.
         var effects = self.effects
         self.effects = []
@@ -230,6 +247,7 @@ final class SessionShell {
         isFlushScheduled = true
         eventLoop.assumeIsolated().execute { [self] in
             isFlushScheduled = false
+            batchTime = nil
             context?.flush()
         }
     }
