@@ -25,8 +25,8 @@ struct DemoCommand: AsyncParsableCommand {
     @Option(help: "A text file or folder to train on (default: this project's own documents and sources).")
     var text: String?
 
-    @Option(help: "Training steps.")
-    var steps = 120
+    @Option(help: "Training steps (default: \(DemoJob.usualSteps), or what fits into two minutes).")
+    var steps: Int?
 
     @Option(name: .customLong("output"), help: "Where loss curve, graph and checkpoint go.")
     var outputPath = "weft-demo"
@@ -39,7 +39,7 @@ struct DemoCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard peers >= 2 else { throw ValidationError("--peers must be at least 2.") }
-        guard steps >= 1 else { throw ValidationError("--steps must be at least 1.") }
+        guard steps ?? 1 >= 1 else { throw ValidationError("--steps must be at least 1.") }
     }
 
     func run() async throws {

@@ -12,7 +12,8 @@ struct DemoStory: Sendable {
 
     let network: TopologyFile
     let text: DemoText
-    let steps: Int
+    /// `nil` for as many as fit.
+    let steps: Int?
     let seed: UInt64
     let outputPath: String
 
@@ -139,11 +140,20 @@ struct DemoStory: Sendable {
             throw CommandFailure("cannot write \(textPath): \(error.localizedDescription)")
         }
         say("  The text: \(text.description), \(Figures.bytes(Double(text.bytes.count)))")
-        let job = DemoJob(textPath: textPath, steps: steps, seed: seed, peers: network.peers.count)
+        let client = swarm.peers[0].client
+        func document(steps: Int) throws -> String {
+            try DemoJob(textPath: textPath, steps: steps, seed: seed, peers: network.peers.count).document()
+        }
+        var chosen = steps ?? DemoJob.usualSteps
+        if steps == nil {
+            let draft = try await client.plan(
+                PlanRequest(document: try document(steps: chosen), seed: seed, timeLimitSeconds: 1))
+            chosen = DemoJob.steps(predictedIterationSeconds: draft.objective.seconds)
+        }
         let request = TrainRequest(
-            document: try job.document(), workingDirectory: outputPath, outputDirectory: outputPath + "/job")
+            document: try document(steps: chosen), workingDirectory: outputPath, outputDirectory: outputPath + "/job")
         let story = TrainStory()
-        for try await event in try await swarm.peers[0].client.train(request) { story.tell(event) }
+        for try await event in try await client.train(request) { story.tell(event) }
         story.pause()
         try Task.checkCancellation()
         guard story.finished != nil else { throw CommandFailure("training ended without a result") }
