@@ -9,6 +9,8 @@ internal import Wire
 enum StreamBenchmark {
     private static let rounds = 5
     private static let messageBytes = 1 << 20
+    /// Messages on their way at once, so that the wire need not wait for the task that sends the next.
+    private static let concurrentSends = 4
 
     static func run(seconds: Double) async throws -> BenchmarkReport.Streams {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
@@ -40,8 +42,15 @@ enum StreamBenchmark {
         let message = ByteBuffer(repeating: 7, count: messageBytes)
         func sealedRound(_ bytes: Int) async throws {
             let target = progress.begin(bytes)
-            for _ in 0..<(bytes / messageBytes) {
-                try await sender.send(message, to: second.peer, class: .gradients)
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                for index in 0..<concurrentSends {
+                    tasks.addTask {
+                        for _ in stride(from: index, to: bytes / messageBytes, by: concurrentSends) {
+                            try await sender.send(message, to: second.peer, class: .gradients)
+                        }
+                    }
+                }
+                try await tasks.waitForAll()
             }
             await target.wait()
         }

@@ -59,8 +59,9 @@ package struct StreamConfiguration: Sendable {
     /// Connections that have not shown a hello yet: in all, and of one address.
     package var pendingHellos = 256
     package var pendingHellosPerAddress = 32
-    /// Decoded messages that may wait for the handler before the socket is no longer read.
-    package var inboxBytes = 2 << 20
+    /// Decoded messages that may wait for the handler before the socket is no longer read: a few milliseconds of a fast
+    /// link, so that a busy processor does not stop it.
+    package var inboxBytes = 8 << 20
     /// Suites that this side offers and chooses, best first.
     package var suites: [BulkCipher.Suite] =
         BulkCipher.prefersAES ? [.aes256GCM, .chaCha20Poly1305] : [.chaCha20Poly1305]
