@@ -2,8 +2,9 @@
 package struct LossEstimator: Hashable, Sendable {
     /// Echoes that the estimate looks back on: both counts are halved when their sum reaches twice this.
     package static let window: Double = 256
-    /// As many answered echoes are assumed beforehand, so that one loss among the first five does not read as 20 %.
-    package static let prior: Double = 10
+    /// As many answered echoes are assumed beforehand, so that one loss among the first five does not read as 20 %, and is
+    /// no news to the swarm.
+    package static let prior: Double = 20
 
     private var answered: Double = 0
     private var lost: Double = 0

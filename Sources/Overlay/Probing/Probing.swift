@@ -22,6 +22,9 @@ package struct Probing: ProtocolCore {
         package var measuresBandwidth = true
         /// A bandwidth figure older than this is measured again.
         package var bandwidthAge: Duration = .seconds(600)
+        /// In a large swarm the first choice of near partners is made after so long, later ones every `bandwidthAge`:
+        /// membership's probes have told some round trips by then.
+        package var firstNeighbours: Duration = .seconds(15)
         /// Least pause between two sessions granted to the same peer, so that nobody can keep us sending.
         package var grantInterval: Duration = .seconds(1)
         package var session = TrainSession.Policy()
@@ -75,6 +78,8 @@ package struct Probing: ProtocolCore {
     private var linkOrder: [PeerID] = []  // keys of `links`, sorted, because a dictionary has no order
     private var partners: [PeerID] = []  // in the order in which they are tried
     private var nearest: [(peer: PeerID, roundTrip: Duration)] = []
+    private var neighbours: [PeerID] = []  // the nearest that were chosen as partners
+    private var neighboursDeadline: Instant?
 
     private var session: TrainSession?
     private var lastGranted: (peer: PeerID, at: Instant)?
@@ -168,6 +173,7 @@ extension Probing {
         members.remove(at: place)
         removeLink(to: peer)
         nearest.removeAll { $0.peer == peer }
+        neighbours.removeAll { $0 == peer }
         if session?.peer == peer {
             session = nil
             scheduleDeadline = now
@@ -185,7 +191,8 @@ extension Probing {
     }
 
     private mutating func selectPartners(at now: Instant) {
-        partners = PartnerSelection.partners(of: local, among: members, nearest: nearest.map(\.peer))
+        chooseNeighbours(at: now)
+        partners = PartnerSelection.partners(of: local, among: members, nearest: neighbours)
         for peer in partners { addLink(to: peer, at: now) }
         for peer in linkOrder where !partners.contains(peer) {
             guard let link = links[peer], link.measuredAt == nil, !link.isRequested, session?.peer != peer else {
@@ -193,8 +200,20 @@ extension Probing {
             }
             removeLink(to: peer)
         }
-        // The nearest become known only with time.
-        selectionDeadline = members.count < PartnerSelection.allPairsMembers ? nil : now + .seconds(60)
+        selectionDeadline = members.count < PartnerSelection.allPairsMembers ? nil : neighboursDeadline
+    }
+
+    /// Takes the nearest members known so far, which become known only with time, and keeps them for long, because every
+    /// new partner is news for the whole swarm.
+    private mutating func chooseNeighbours(at now: Instant) {
+        guard members.count >= PartnerSelection.allPairsMembers else { return }
+        guard let deadline = neighboursDeadline else {
+            neighboursDeadline = now + configuration.firstNeighbours
+            return
+        }
+        guard now >= deadline else { return }
+        neighboursDeadline = now + configuration.bandwidthAge
+        neighbours = nearest.map(\.peer)
     }
 
     /// Begins to measure a link, with its first echo at a slightly random time.

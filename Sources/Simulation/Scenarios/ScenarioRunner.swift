@@ -214,7 +214,9 @@ package struct ScenarioRunner {
 
     private mutating func measure() {
         run(to: seconds + options.seconds)
-        guard Self.agree(simulator) else { return violate("the peers do not agree on the graph") }
+        guard run(to: seconds + Self.patience, step: 0.25, until: Self.agree) != nil else {
+            return violate("the peers do not agree on the graph")
+        }
         report.measurement = GraphAccuracy.compare(simulator)
     }
 
