@@ -82,7 +82,8 @@ package actor JobCoordinator {
         spec.data = .shard(data.shard)
         if let resume, !resume.spec.hasSameResult(as: spec) {
             throw JobRunError(
-                .refused, "the checkpoint is of another job: compare model, seed, batch and optimiser with its job file")
+                .refused, "the checkpoint is of another job: compare model, seed, batch and optimiser with its job file"
+            )
         }
         let batches = try spec.batches(of: text)
         try await announce(spec, batches, report)
@@ -213,7 +214,9 @@ package actor JobCoordinator {
             }
             let delivery = await mailbox.next()
             alarm?.cancel()
-            guard let delivery else { throw AttemptFailure(error: JobRunError(.cancelled, "the job was ended"), lost: nil) }
+            guard let delivery else {
+                throw AttemptFailure(error: JobRunError(.cancelled, "the job was ended"), lost: nil)
+            }
             switch delivery.message {
             case .cancelled:
                 guard patience == nil else {

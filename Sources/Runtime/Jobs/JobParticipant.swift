@@ -24,7 +24,8 @@ package actor JobParticipant {
 
         package init(
             send: @escaping @Sendable (JobMessage, JobLane) async throws -> Void,
-            fetch: @escaping @Sendable (ShardID, [PeerID], @escaping @Sendable (UInt64, UInt64) -> Void) async throws ->
+            fetch:
+                @escaping @Sendable (ShardID, [PeerID], @escaping @Sendable (UInt64, UInt64) -> Void) async throws ->
                 [UInt8],
             store: @escaping @Sendable (String, [UInt8]) async throws -> CheckpointPart,
             isAlive: @escaping @Sendable (PeerID) async -> Bool, now: @escaping @Sendable () -> Instant
@@ -167,9 +168,11 @@ package actor JobParticipant {
             if let checkpoint = preparation.checkpoint { try stage.restore(files, step: checkpoint.step) }
             await progress.finish()
             guard current === run else { return }
-            run.worker = JobWorker(
+            let worker = JobWorker(
                 preparation: preparation, position: position, peer: signer.peer, stage: stage, mailbox: run.mailbox,
                 queues: run.queues, store: port.store, now: port.now)
+            guard let worker else { throw JobRunError(.refused, "the layout's parts do not fit its stages") }
+            run.worker = worker
             try await port.send(.ready(preparation.run), lane)
         } catch {
             await fail(run, reason: .dataUnavailable, error)

@@ -27,7 +27,6 @@ package actor JobWorker {
     private let layout: PipelineLayout
     private let coordinator: PeerID
     private let position: PipelineLayout.Position
-    private let segments: [ReduceSegment]
     private let mailbox: JobMailbox<JobMessage>
     private let queues: SendQueues<JobLane, JobMessage>
     private let store: @Sendable (_ name: String, _ bytes: [UInt8]) async throws -> CheckpointPart
@@ -35,13 +34,12 @@ package actor JobWorker {
 
     private let stage: TrainingStage
     private var machine: StageMachine
-    private var reductions: [AllReduce]  // one a segment, in the order of `segments`
+    private var exchange: GradientExchange
     private var pendingTask: (StageTask, StepPhase)?
     private var finishedPhase: StepPhase?
     private var inputs: [TensorKey: [Float]] = [:]
     private var results: [TensorKey: [Float]] = [:]
-    private var sums: [[Float]?]
-    private var tiedSums: [TiedKey: [Float]] = [:]
+    private var reduced: ReducedGradients?
     private var outbox: [(JobLane, JobMessage)] = []
     private var computing = Duration.zero
 
@@ -51,13 +49,15 @@ package actor JobWorker {
         let isGradient: Bool
     }
 
-    private struct TiedKey: Hashable {
+    private struct ReducedGradients {
         let step: UInt64
-        let segment: Int
+        let sums: [(part: ModelPart, values: [Float])]
+        let tied: [Float]?
     }
 
-    /// A worker for the preparation's layout; `stage` holds the weights already.
-    package init(
+    /// A worker for the preparation's layout; `stage` holds the weights already. `nil` if the layout does not give the peer
+    /// what `stage` holds.
+    package init?(
         preparation: JobPreparation, position: PipelineLayout.Position, peer: PeerID, stage: sending TrainingStage,
         mailbox: JobMailbox<JobMessage>, queues: SendQueues<JobLane, JobMessage>,
         store: @escaping @Sendable (_ name: String, _ bytes: [UInt8]) async throws -> CheckpointPart,
@@ -78,16 +78,13 @@ package actor JobWorker {
             StageMachine.Configuration(
                 schedule: preparation.spec.schedule, stage: position.stage, stageCount: position.stageCount,
                 microBatches: position.microBatches, extraInFlight: JobPlan.roundTripSlack))
-        let own = ReduceSegment.segments(of: preparation.layout).filter { $0.members.contains(peer) }
-        segments = own
-        reductions = own.map { segment in
-            AllReduce(
-                AllReduce.Configuration(
-                    rank: position.pipeline, shares: segment.shares, elementCount: stage.gradientCount(of: segment.part) ?? 0,
-                    codec: preparation.spec.reduceCodec),
-                firstStep: preparation.firstStep)
+        let configuration = GradientExchange.Configuration(
+            run: preparation.run, layout: preparation.layout, peer: peer, codec: preparation.spec.reduceCodec,
+            firstStep: preparation.firstStep)
+        guard let exchange = GradientExchange(configuration, elementCount: { stage.gradientCount(of: $0) }) else {
+            return nil
         }
-        sums = Array(repeating: nil, count: own.count)
+        self.exchange = exchange
     }
 }
 
@@ -114,8 +111,7 @@ extension JobWorker {
     }
 
     private func validate(after step: UInt64) async throws {
-        let share = ValidationShare.batches(
-            of: position.pipeline, pipelineCount: layout.pipelines.count, batchCount: spec.validation.batches)
+        let share = layout.validationShare(of: position.pipeline, batches: spec.validation.batches)
         guard !share.isEmpty else { return }
         let phase = StepPhase(step: step, pass: .validation)
         try await drive(.beginValidation(step: step, batches: share), through: phase)
@@ -173,81 +169,39 @@ extension JobWorker {
 extension JobWorker {
     /// Sums the step's gradients over all replicas, joins the two uses of the tied weight and takes the optimiser's step.
     private func exchangeGradients(_ step: UInt64) async throws {
-        sums = Array(repeating: nil, count: segments.count)
-        let partials = try stage.takePartials(of: segments.map(\.part))
-        for index in segments.indices { try reduce(index, .begin(step: step, partials[index])) }
+        try exchange(.begin(step: step, try stage.takePartials(of: exchange.parts)))
         await flush()
-        let tied = tiedSegments()
-        var tiedSent = false
-        while true {
-            if let tied, !tiedSent, let own = sums[tied.ownIndex] {
-                tiedSent = true
-                let chunk = ReduceChunk(step: step, node: 0..<spec.microBatchCount, offset: 0, values: own, codec: .f32)
-                outbox.append(
-                    (
-                        JobLane(peer: tied.peer, trafficClass: .gradients),
-                        .tiedGradient(run, segment: segments[tied.ownIndex].id, chunk)
-                    ))
-                await flush()
-            }
-            let isTiedDone = tied.map { tiedSums[TiedKey(step: step, segment: $0.otherID)] != nil } ?? true
-            if isTiedDone, tiedSent || tied == nil, sums.allSatisfy({ $0 != nil }) { break }
+        while reduced?.step != step {
             try await takeNext()
             await flush()
         }
+        guard let gradients = reduced else { return }
+        reduced = nil
         let start = now()
-        var reduced: [(part: ModelPart, values: [Float])] = []
-        for (segment, sum) in zip(segments, sums) { if let sum { reduced.append((segment.part, sum)) } }
-        let tiedSum = tied.flatMap { tiedSums.removeValue(forKey: TiedKey(step: step, segment: $0.otherID)) }
-        try stage.apply(reduced, tied: tiedSum)
+        try stage.apply(gradients.sums, tied: gradients.tied)
         computing += now() - start
     }
 
-    private struct Tied {
-        let ownIndex: Int
-        let otherID: Int
-        let peer: PeerID
-    }
-
-    /// The tied weight's other use and who has it; `nil` unless exactly one of the two uses is here.
-    private func tiedSegments() -> Tied? {
-        guard position.isFirst != position.isLast else { return nil }
-        let (ownPart, otherPart): (ModelPart, ModelPart) =
-            position.isFirst ? (.tokenEmbedding, .outputHead) : (.outputHead, .tokenEmbedding)
-        let stages = layout.pipelines[position.pipeline].stages
-        let all = ReduceSegment.segments(of: layout)
-        guard let own = segments.firstIndex(where: { $0.part == ownPart }),
-            let other = all.first(where: { $0.part == otherPart }),
-            let peer = position.isFirst ? stages.last?.peer : stages.first?.peer
-        else { return nil }
-        return Tied(ownIndex: own, otherID: other.id, peer: peer)
-    }
-
-    private func reduce(_ index: Int, _ input: AllReduce.Input) throws {
-        var effects: [AllReduce.Effect] = []
-        reductions[index].handle(input, at: now(), into: &effects)
-        let segment = segments[index]
+    private func exchange(_ input: GradientExchange.Input) throws {
+        var effects: [GradientExchange.Effect] = []
+        exchange.handle(input, at: now(), into: &effects)
         for effect in effects {
             switch effect {
-            case .sendPart(let chunk, let rank):
-                let lane = JobLane(peer: segment.members[rank], trafficClass: .gradients)
-                outbox.append((lane, .reducePart(run, segment: segment.id, chunk)))
-            case .sendReduced(let chunk, let rank):
-                let lane = JobLane(peer: segment.members[rank], trafficClass: .gradients)
-                outbox.append((lane, .reducedPart(run, segment: segment.id, chunk)))
-            case .finished(_, let sum): sums[index] = sum
-            case .refused(let rank, let error):
-                throw JobRunError(
-                    .protocolViolation, "peer \(segment.members[rank].short) sent a gradient that does not fit: \(error)")
+            case .send(let message, let peer):
+                outbox.append((JobLane(peer: peer, trafficClass: .gradients), message))
+            case .finished(let step, let sums, let tied):
+                reduced = ReducedGradients(step: step, sums: sums, tied: tied)
+            case .refused(let peer, let what):
+                throw JobRunError(.protocolViolation, "peer \(peer.short): \(what)")
             }
         }
     }
 
     private func exportCheckpoint(after step: UInt64) async throws {
-        let own = segments.filter { $0.part != .outputHead }
-        for (segment, bytes) in zip(own, try stage.export(own.map(\.part))) {
-            var part = try await store("\(spec.name) step \(step + 1) \(segment.part)", bytes)
-            part.part = segment.part
+        let own = exchange.parts.filter { $0 != .outputHead }
+        for (exported, bytes) in zip(own, try stage.export(own)) {
+            var part = try await store("\(spec.name) step \(step + 1) \(exported)", bytes)
+            part.part = exported
             try await send(.checkpointPart(run, step: step + 1, part), to: coordinator)
         }
     }
@@ -302,17 +256,7 @@ extension JobWorker {
             try takeTensor(tensor, isGradient: false)
         case .activationGradient(_, let tensor) where peer == position.next:
             try takeTensor(tensor, isGradient: true)
-        case .reducePart(_, let id, let chunk):
-            guard let (index, rank) = member(id, peer) else { throw strangeMessage(peer) }
-            try reduce(index, .part(chunk, rank: rank))
-        case .reducedPart(_, let id, let chunk):
-            guard let (index, rank) = member(id, peer) else { throw strangeMessage(peer) }
-            try reduce(index, .reduced(chunk, rank: rank))
-        case .tiedGradient(_, let id, let chunk):
-            guard let tied = tiedSegments(), tied.peer == peer, tied.otherID == id, chunk.codec == .f32,
-                chunk.offset == 0, chunk.count == spec.model.vocabulary * spec.model.width, tiedSums.count < 2
-            else { throw strangeMessage(peer) }
-            tiedSums[TiedKey(step: chunk.step, segment: id)] = try chunk.values()
+        case .reducePart, .reducedPart, .tiedGradient: try exchange(.message(delivery.message, from: peer))
         default: throw strangeMessage(peer)
         }
     }
@@ -327,22 +271,9 @@ extension JobWorker {
                 : .activationArrived(tensor.phase, microBatch: tensor.microBatch))
     }
 
-    private func member(_ id: Int, _ peer: PeerID) -> (index: Int, rank: Int)? {
-        guard let index = segments.firstIndex(where: { $0.id == id }), let rank = segments[index].rank(of: peer) else {
-            return nil
-        }
-        return (index, rank)
-    }
-
     private func strangeMessage(_ peer: PeerID) -> JobRunError {
-        JobRunError(.protocolViolation, "peer \(peer.short) sent something that its place in the layout does not call for")
-    }
-}
-
-/// Which validation batches a pipeline computes: contiguous shares that differ by one batch at most.
-package enum ValidationShare {
-    package static func batches(of pipeline: Int, pipelineCount: Int, batchCount: Int) -> Range<Int> {
-        (batchCount * pipeline / pipelineCount)..<(batchCount * (pipeline + 1) / pipelineCount)
+        JobRunError(
+            .protocolViolation, "peer \(peer.short) sent something that its place in the layout does not call for")
     }
 }
 

@@ -75,7 +75,8 @@ package struct StepFollower: Sendable {
         return Step(
             losses: LossCollector(phase: StepPhase(step: number, pass: .training), count: spec.microBatchCount),
             validation: spec.validates(after: number)
-                ? LossCollector(phase: StepPhase(step: number, pass: .validation), count: spec.validation.batches) : nil)
+                ? LossCollector(phase: StepPhase(step: number, pass: .validation), count: spec.validation.batches) : nil
+        )
     }
 
     private mutating func advance() -> [Outcome] {
@@ -108,7 +109,8 @@ package struct StepFollower: Sendable {
             // Replicas hold equal bits, so a difference means that one of them computed something else.
             guard known[position].shard == part.shard else {
                 throw JobRunError(
-                    .diverged, "peer \(peer.short) has other weights for \(part.part) than its replica after step \(step)")
+                    .diverged,
+                    "peer \(peer.short) has other weights for \(part.part) than its replica after step \(step)")
             }
             known[position].holders = (known[position].holders + [peer]).sorted()
         } else {

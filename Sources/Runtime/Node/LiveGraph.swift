@@ -35,7 +35,9 @@ package struct LiveGraph: Sendable {
     /// links are predicted from the measured ones.
     package func linkGraph(without excluded: Set<PeerID> = []) -> LinkGraph {
         let nodes = snapshot.owners.compactMap { owner -> LinkGraph.Node? in
-            guard !excluded.contains(owner.peer), let capability = snapshot.capability(of: owner.peer) else { return nil }
+            guard !excluded.contains(owner.peer), let capability = snapshot.capability(of: owner.peer) else {
+                return nil
+            }
             return LinkGraph.Node(
                 name: capability.name, peer: owner.peer, flopsPerSecond: capability.flopsPerSecond,
                 memoryBytes: Double(capability.memoryBytes))

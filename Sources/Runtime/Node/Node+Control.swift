@@ -12,9 +12,11 @@ extension Node: NodeControl {
         let members = await members()
         let snapshot = try await snapshot()
         let view = LiveGraph(snapshot).view
-        let capability = capability ?? Capability(
-            name: configuration.name, cores: 0, memoryBytes: 0, flopsPerSecond: 0, diskFreeBytes: 0,
-            software: configuration.version)
+        let capability =
+            capability
+            ?? Capability(
+                name: configuration.name, cores: 0, memoryBytes: 0, flopsPerSecond: 0, diskFreeBytes: 0,
+                software: configuration.version)
         return NodeStatus(
             peer: identity.peer, name: configuration.name, swarm: swarmName, version: configuration.version,
             processID: Int(ProcessInfo.processInfo.processIdentifier), stateDirectory: configuration.state.path,

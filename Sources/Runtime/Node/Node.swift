@@ -102,21 +102,23 @@ package actor Node {
         wiring.connect(node: self)
         listenAddress = try await TransportBinding.bind(endpoint, hub, to: configuration.listen)
         addresses = configuration.reachableAddresses(bound: listenAddress)
-        background.append(Task { [weak self, events = wiring.overlayStream] in
-            for await event in events { await self?.handle(event) }
-        })
+        background.append(
+            Task { [weak self, events = wiring.overlayStream] in
+                for await event in events { await self?.handle(event) }
+            })
         let cached = configuration.state.cachedPeers().records.map(\.contact)
         driver.input(.setAddresses(addresses))
         let known = configuration.bootstrap + cached
         driver.input(.start(known: known.filter { $0.peer != identity.peer }))
         try await publishCapability()
         if configuration.discovery { await startDiscovery() }
-        background.append(Task { [weak self] in
-            while !Task.isCancelled {
-                try? await Task.sleep(for: .seconds(15))
-                await self?.saveCache()
-            }
-        })
+        background.append(
+            Task { [weak self] in
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: .seconds(15))
+                    await self?.saveCache()
+                }
+            })
         log.info(
             "listening",
             metadata: ["address": "\(listenAddress)", "peer": "\(identity.peer.short)", "swarm": "\(swarmName)"])

@@ -50,7 +50,8 @@ package final class OverlayDriver: Sendable {
     /// Hands a core over to an event loop.
     package static func make(core: OverlayNode, on eventLoop: any EventLoop, port: Port) async throws -> OverlayDriver {
         try await eventLoop.submit {
-            OverlayDriver(eventLoop: eventLoop, port: port, state: NIOLoopBoundBox(State(core: core), eventLoop: eventLoop))
+            OverlayDriver(
+                eventLoop: eventLoop, port: port, state: NIOLoopBoundBox(State(core: core), eventLoop: eventLoop))
         }.get()
     }
 

@@ -12,7 +12,8 @@ package struct TextCorpus: Sendable {
 
     /// Endings of files that count as text in a folder.
     package static let textExtensions: Set<String> = [
-        "c", "cpp", "csv", "go", "h", "html", "java", "js", "json", "md", "py", "rs", "rst", "sh", "swift", "tex", "toml",
+        "c", "cpp", "csv", "go", "h", "html", "java", "js", "json", "md", "py", "rs", "rst", "sh", "swift", "tex",
+        "toml",
         "ts", "txt", "xml", "yaml", "yml",
     ]
 
