@@ -27,6 +27,12 @@ extension Node: NodeControl {
             capability: CapabilityView(capability), traffic: await traffic(), job: await participant?.view)
     }
 
+    /// What `NodeMetrics` tells, as of now; `nil` while the node stops.
+    func metricsSample() async -> NodeMetrics.Sample? {
+        guard !isStopping, let status = try? await status() else { return nil }
+        return NodeMetrics.Sample(status: status, sessions: await endpoint.counters(), streams: hub.counters)
+    }
+
     private func traffic() async -> TrafficView {
         let sessions = await endpoint.counters()
         let streams = hub.counters
