@@ -22,6 +22,7 @@ enum WeftBinary {
         environment["HOME"] = home
         environment["XDG_STATE_HOME"] = nil
         environment["NO_COLOR"] = "1"
+        environment["TMPDIR"] = home
         return environment
     }
 }
