@@ -112,7 +112,6 @@ package actor Node {
         driver.input(.start(known: known.filter { $0.peer != identity.peer }))
         try await publishCapability()
         if configuration.discovery { await startDiscovery() }
-<<<<<<< HEAD
         background.append(
             Task { [weak self] in
                 while !Task.isCancelled {
@@ -120,21 +119,14 @@ package actor Node {
                     await self?.saveCache()
                 }
             })
-=======
-        background.append(Task { [weak self] in
-            while !Task.isCancelled {
-                try? await Task.sleep(for: .seconds(15))
-                await self?.saveCache()
-            }
-        })
-        background.append(Task { [weak self] in
-            var metrics = NodeMetrics()
-            while !Task.isCancelled {
-                if let sample = await self?.metricsSample() { metrics.record(sample) }
-                try? await Task.sleep(for: NodeMetrics.interval)
-            }
-        })
->>>>>>> bda6816 (wip-local)
+        background.append(
+            Task { [weak self] in
+                var metrics = NodeMetrics()
+                while !Task.isCancelled {
+                    if let sample = await self?.metricsSample() { metrics.record(sample) }
+                    try? await Task.sleep(for: NodeMetrics.interval)
+                }
+            })
         log.info(
             "listening",
             metadata: ["address": "\(listenAddress)", "peer": "\(identity.peer.short)", "swarm": "\(swarmName)"])
