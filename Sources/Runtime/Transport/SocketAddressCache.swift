@@ -7,13 +7,24 @@ internal import Primitives
 struct SocketAddressCache {
     private static let capacity = 8192
 
+    /// Whether the port is an IPv6 one, which reaches IPv4 addresses in their mapped form; an IPv4 port reaches only
+    /// its like.
+    var sendsFromIPv6 = false {
+        didSet { if sendsFromIPv6 != oldValue { sockets.removeAll() } }
+    }
+
     private var sockets: [NetworkAddress: SocketAddress] = [:]
     private var addresses: [SocketAddress: NetworkAddress] = [:]
 
-    /// The socket address; `nil` for one that the system does not take.
+    /// The socket address; `nil` for one that the port cannot send to.
     mutating func socket(_ address: NetworkAddress) -> SocketAddress? {
         if let known = sockets[address] { return known }
-        guard let socket = address.socketAddress else { return nil }
+        guard sendsFromIPv6 || address.isIPv4 else { return nil }
+        let made =
+            sendsFromIPv6
+            ? try? SocketAddress(packedIPAddress: ByteBuffer(bytes: address.addressBytes), port: Int(address.port))
+            : address.socketAddress
+        guard let socket = made else { return nil }
         if sockets.count >= Self.capacity { sockets.removeAll(keepingCapacity: true) }
         sockets[address] = socket
         return socket

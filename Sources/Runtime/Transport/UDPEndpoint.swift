@@ -22,7 +22,13 @@ package final class UDPEndpoint: Sendable {
 
     package let eventLoop: any EventLoop
     private let shell: NIOLoopBound<SessionShell>
-    private let bound = Mutex<(any Channel)?>(nil)
+    private let port = Mutex(Port())
+
+    /// The channel of the bound port.
+    private struct Port {
+        var channel: (any Channel)?
+        var isClosed = false
+    }
 
     /// An endpoint that is not bound yet. `onEvent` is called on the event loop and must not block.
     package init(
@@ -44,8 +50,17 @@ package final class UDPEndpoint: Sendable {
     /// Binds the port and begins to serve; returns the address with the port that the system chose if it was 0.
     package func bind(to address: NetworkAddress) async throws -> NetworkAddress {
         guard let socket = address.socketAddress else { throw AddressError(text: address.description) }
+        let channel = try await open(socket).get()
+        guard let local = channel.localAddress, let bound = NetworkAddress(local) else {
+            throw AddressError(text: address.description)
+        }
+        keepOpen(channel, at: local)
+        return bound
+    }
+
+    private func open(_ socket: SocketAddress) -> EventLoopFuture<any Channel> {
         let shell = shell
-        let channel = try await DatagramBootstrap(group: eventLoop)
+        return DatagramBootstrap(group: eventLoop)
             .channelOption(.datagramVectorReadMessageCount, value: DatagramSizes.vector)
             .channelOption(
                 .recvAllocator,
@@ -58,12 +73,32 @@ package final class UDPEndpoint: Sendable {
                     try channel.pipeline.syncOperations.addHandler(DatagramHandler(shell: shell.value))
                 }
             }
-            .bind(to: socket).get()
-        bound.withLock { $0 = channel }
-        guard let local = channel.localAddress, let bound = NetworkAddress(local) else {
-            throw AddressError(text: address.description)
+            .bind(to: socket)
+    }
+
+    /// Opens the port again whenever it closes by itself: NIO closes a datagram channel on most errors of a send (no
+    /// route, a firewall's refusal), and those come and go with the network.
+    private func keepOpen(_ channel: any Channel, at local: SocketAddress) {
+        let isClosed = port.withLock { port in
+            if !port.isClosed { port.channel = channel }
+            return port.isClosed
         }
-        return bound
+        if isClosed { return channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { [weak self] _ in self?.reopen(at: local) }
+    }
+
+    private func reopen(at local: SocketAddress) {
+        guard !port.withLock({ $0.isClosed }) else { return }
+        // The pause keeps a send that fails again and again from taking all of the processor.
+        eventLoop.scheduleTask(in: .milliseconds(50)) { [weak self] in
+            guard let self, !port.withLock({ $0.isClosed }) else { return }
+            open(local).whenComplete { [weak self] result in
+                switch result {
+                case .success(let channel): self?.keepOpen(channel, at: local)
+                case .failure: self?.reopen(at: local)
+                }
+            }
+        }
     }
 
     /// Sends a payload of at most `Limits.datagramPayloadBytes`; waits for a session if there is none.
@@ -95,7 +130,10 @@ package final class UDPEndpoint: Sendable {
 
     /// Closes the port. Events stop.
     package func close() async {
-        let channel = bound.withLock { $0.take() }
+        let channel = port.withLock { port in
+            port.isClosed = true
+            return port.channel.take()
+        }
         let shell = shell
         eventLoop.execute { shell.value.stop() }
         try? await channel?.close().get()
@@ -148,6 +186,7 @@ final class SessionShell {
 
     func start(_ context: ChannelHandlerContext) {
         self.context = context
+        addresses.sendsFromIPv6 = context.localAddress?.protocol == .inet6
         timer.action = { [unowned self] in wake() }
         rearm()
     }

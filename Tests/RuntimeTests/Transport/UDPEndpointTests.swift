@@ -55,6 +55,37 @@ import Wire
         await two.endpoint.close()
     }
 
+    /// A host with an IPv6 address gives it out; a port of the other family must not stumble over it.
+    @Test func anAddressOfAnotherFamilyIsPassedOver() async throws {
+        let (one, two) = (try await side(1), try await side(2))
+        var contact = two.contact
+        contact.addresses = try [#require(NetworkAddress("[fd00::2]:7600"))] + contact.addresses
+        one.endpoint.learn(contact)
+        one.endpoint.send([1], to: two.identity.peer)
+        _ = try await two.events.wait(for: 2)
+        #expect(two.payloads == [[1]])
+        await one.endpoint.close()
+        await two.endpoint.close()
+    }
+
+    /// The system refuses a broadcast; NIO then closes the channel, and the endpoint opens its port again.
+    @Test func thePortSurvivesASendThatTheSystemRefuses() async throws {
+        let (one, two) = (try await side(1), try await side(2))
+        let refused = try transportIdentity(3)
+        one.endpoint.learn(
+            Contact(
+                peer: refused.peer, agreementKey: refused.agreementPublicKey,
+                addresses: [NetworkAddress(ipv4: (255, 255, 255, 255), port: 9)]))
+        one.endpoint.send([1], to: refused.peer)
+        try await Task.sleep(for: .milliseconds(300))
+        two.endpoint.learn(one.contact)
+        two.endpoint.send([2], to: one.identity.peer)
+        _ = try await one.events.wait(for: 2)
+        #expect(one.payloads == [[2]])
+        await one.endpoint.close()
+        await two.endpoint.close()
+    }
+
     @Test func aPeerWithoutContactFails() async throws {
         let one = try await side(1)
         one.endpoint.send([1], to: try transportIdentity(2).peer)
