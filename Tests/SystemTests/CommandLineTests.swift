@@ -39,6 +39,19 @@ extension SystemTests {
             }
         }
 
+        @Test func aTakenPortIsNamedInOneLine() async throws {
+            try await withFolder { folder in
+                let taken = try PlainSocket(.datagram)
+                let made = try await run(
+                    ["init", "--state", "state", "--listen", "127.0.0.1:\(taken.port)"], in: folder)
+                #expect(made.status == 0, "\(made.errors)")
+                let outcome = try await run(["up", "--state", "state", "--no-discovery"], in: folder)
+                #expect(outcome.status == 1)
+                let errors = outcome.errors.split(separator: "\n").filter { $0.hasPrefix("Error") }
+                #expect(errors.count == 1 && errors[0].contains("--listen"), "\(outcome.errors)")
+            }
+        }
+
         @Test func initPrintsATicketAndKeepsItsSecretsToItself() async throws {
             try await withFolder { folder in
                 let state = folder.appending(path: "state").path
