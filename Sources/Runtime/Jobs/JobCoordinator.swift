@@ -53,6 +53,9 @@ package actor JobCoordinator {
     /// How long a peer may take to get ready without any sign of progress.
     package static let preparationPatience = Duration.seconds(60)
 
+    /// How long a plan waits for links that nobody has measured yet.
+    package static let measurementPatience = Duration.seconds(20)
+
     private let signer: Signer
     private let port: Port
     private let log: Logger
@@ -170,7 +173,7 @@ package actor JobCoordinator {
         without lost: Set<PeerID>, _ progress: JobProgress, output: JobOutput,
         _ report: @escaping @Sendable (TrainEvent) -> Void
     ) async throws {
-        let graph = try await port.graph(lost)
+        let graph = try await measuredGraph(without: lost, report)
         let plan = try JobPlan(spec: spec, graph: graph, timeLimit: .seconds(2))
         report(.planned(plan.view))
         let preparation = JobPreparation(
@@ -193,6 +196,23 @@ package actor JobCoordinator {
                 try? await port.send(.abort(run, .cancelled, detail: "the coordinator ended the run"), worker)
             }
             throw error
+        }
+    }
+
+    /// The graph, once every link of it is measured or predicted: a job may be given to a swarm that has only just met.
+    private func measuredGraph(
+        without lost: Set<PeerID>, _ report: (TrainEvent) -> Void
+    ) async throws -> LinkGraph {
+        let start = port.now()
+        var isTold = false
+        while true {
+            let graph = try await port.graph(lost)
+            let unknown = graph.coverage.unknown
+            // After that long the planner says itself which link is missing.
+            guard unknown > 0 || graph.count == 0, port.now() - start < Self.measurementPatience else { return graph }
+            if !isTold { report(.notice(.init(message: "waiting for the peers to measure \(unknown) links"))) }
+            isTold = true
+            try await Task.sleep(for: .milliseconds(200))
         }
     }
 

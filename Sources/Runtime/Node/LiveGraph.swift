@@ -28,6 +28,18 @@ package struct LiveGraph: Sendable {
         return sent == nil && received == nil ? nil : LinkConsensus(sender: sent, receiver: received)
     }
 
+    /// Directed pairs of live peers, and how many of them have a measured bandwidth; cheap, as nothing is predicted.
+    package var linkCounts: (measured: Int, total: Int) {
+        let peers = snapshot.owners.map(\.peer).filter { snapshot.capability(of: $0) != nil }
+        var measured = 0
+        for source in peers {
+            for target in peers where source != target {
+                if consensus(from: source, to: target)?.bandwidth != nil { measured += 1 }
+            }
+        }
+        return (measured, peers.count * max(peers.count - 1, 0))
+    }
+
     /// What a peer reports of another, before it is held against the other's word.
     package func report(of owner: PeerID, about peer: PeerID) -> LinkReport? { reports[owner]?[peer] }
 

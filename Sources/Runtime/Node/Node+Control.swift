@@ -11,7 +11,7 @@ extension Node: NodeControl {
     package func status() async throws -> NodeStatus {
         let members = await members()
         let snapshot = try await snapshot()
-        let view = LiveGraph(snapshot).view
+        let links = LiveGraph(snapshot).linkCounts
         let capability =
             capability
             ?? Capability(
@@ -23,7 +23,7 @@ extension Node: NodeControl {
             uptimeSeconds: (MonotonicClock.now - startedAt).seconds, listenAddress: listenAddress.description,
             addresses: addresses.map(\.description), alivePeers: members.count { $0.state.isLive },
             knownPeers: members.count, graphDigest: snapshot.digest.description,
-            measuredLinks: view.links.count { $0.bandwidthSource == .measured }, totalLinks: view.links.count,
+            measuredLinks: links.measured, totalLinks: links.total,
             capability: CapabilityView(capability), traffic: await traffic(), job: await participant?.view)
     }
 

@@ -18,7 +18,9 @@ package actor Node {
     package let configuration: NodeConfiguration
     let identity: LocalIdentity
     let log: Logger
-    let group: MultiThreadedEventLoopGroup
+    /// Datagrams, and so all probes, have a loop of their own: bulk streams must not delay what measures them.
+    private let datagramLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let streamLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let endpoint: UDPEndpoint
     let driver: OverlayDriver
     let hub: StreamHub
@@ -52,18 +54,16 @@ package actor Node {
         swarmName = name
         startedAt = MonotonicClock.now
         listenAddress = configuration.listen
-        // One loop for datagrams and control, so that bulk streams cannot delay a probe.
-        group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let shaper = try configuration.topologyFile.map {
             try Shaper(topology: try TopologyFile.load($0), name: configuration.name)
         }
         let wiring = NodeWiring()
         self.wiring = wiring
         endpoint = try await UDPEndpoint(
-            identity: identity, secret: secret, eventLoop: group.next(), shaper: shaper
+            identity: identity, secret: secret, eventLoop: datagramLoops.next(), shaper: shaper
         ) { wiring.receive($0) }
         hub = StreamHub(
-            identity: identity, secret: secret, group: group, shaper: shaper
+            identity: identity, secret: secret, group: streamLoops, shaper: shaper
         ) { peer, trafficClass, message in await wiring.receive(message, from: peer, trafficClass: trafficClass) }
         let contact = Contact(peer: identity.peer, agreementKey: identity.agreementPublicKey, addresses: [])
         let core = OverlayNode(
@@ -146,7 +146,7 @@ package actor Node {
             peer: identity.peer, agreementKey: identity.agreementPublicKey, addresses: addresses)
         do {
             let secret = try Self.swarm(configuration.state).secret
-            let discovery = LANDiscovery(secret: secret, contact: contact, eventLoop: group.next()) {
+            let discovery = LANDiscovery(secret: secret, contact: contact, eventLoop: datagramLoops.next()) {
                 driver.input(.discovered($0))
             }
             try await discovery.start()
@@ -171,7 +171,8 @@ package actor Node {
         await hub.close()
         await endpoint.close()
         wiring.disconnect()
-        try? await group.shutdownGracefully()
+        try? await streamLoops.shutdownGracefully()
+        try? await datagramLoops.shutdownGracefully()
         log.info("stopped")
     }
 
