@@ -51,6 +51,28 @@ extension FuzzTarget {
                 return true
             }),
         FuzzTarget(
+            "noise-discovery", maximumByteCount: Limits.datagramBytes,
+            seeds: {
+                (UInt64(0)..<3).map { index in
+                    let message = DiscoveryMessage(
+                        contact: FuzzSamples.contact(index), timestamp: NoiseSamples.wallClockMilliseconds,
+                        isQuestion: index == 1)
+                    return Array(message.sealed(with: NoiseSamples.secret).dropLast(Digest.byteCount))
+                }
+            },
+            check: { bytes throws(FuzzFinding) in
+                guard DiscoveryMessage(datagram: bytes, secret: NoiseSamples.secret) == nil else {
+                    throw FuzzFinding("an announcement was forged")
+                }
+                // With its MAC, which a member gone bad can make.
+                let datagram = bytes + NoiseSamples.secret.discoveryMAC(of: bytes)
+                guard let message = DiscoveryMessage(datagram: datagram, secret: NoiseSamples.secret) else {
+                    return false
+                }
+                try expectSame(message.sealed(with: NoiseSamples.secret), datagram)
+                return true
+            }),
+        FuzzTarget(
             "noise-record-header", maximumByteCount: 8,
             seeds: { [[0, 0, 1, 0], [5, 0, 0, 1], [0, 0, 0, 2], [0, 0, 0, 3]] },
             check: { bytes throws(FuzzFinding) in
