@@ -155,21 +155,24 @@ final class StreamLink: Sendable {
     func beganHandshake(_ channel: any Channel) { state.withLock { $0.unanswered = channel } }
 
     /// Whether a hello from the peer is to be refused, because our own is on its way and we are the one to dial.
+    ///
+    /// The other side keeps its own handshake going all the same: we may have answered it already, and what we then sent
+    /// would be lost with it. Two connections do no harm.
     func refusesHello(own: PeerID) -> Bool {
-        let (refuses, abandoned) = state.withLock { state -> (Bool, (any Channel)?) in
-            guard let channel = state.unanswered, state.connections.isEmpty else { return (false, nil) }
-            if own < peer, channel.isActive { return (true, nil) }
-            return (false, state.unanswered.take())
+        state.withLock { state in
+            guard let channel = state.unanswered, state.connections.isEmpty else { return false }
+            return own < peer && channel.isActive
         }
-        abandoned?.close(promise: nil)
-        return refuses
     }
 
     func established(_ connection: StreamConnection) {
         let replaced = state.withLock { state -> StreamConnection? in
             state.counters.connections += 1
-            state.isDialling = false
-            state.unanswered = nil
+            // Our own dialling goes on beside a connection of the peer's: a second one of ours would replace the first.
+            if !connection.isDialledByPeer {
+                state.isDialling = false
+                state.unanswered = nil
+            }
             // A second connection from the same side means that it has lost the first. One from the other side stays
             // beside ours: each direction keeps its order by keeping its connection.
             if let index = state.connections.firstIndex(where: {
