@@ -208,6 +208,7 @@ package actor JobParticipant {
 
     private func end(_ run: Run) async {
         if current === run { current = nil }
+        run.task?.cancel()
         await run.mailbox.close()
         await run.queues.close()
     }

@@ -111,7 +111,7 @@ extension Node {
         coordinators.append(coordinator)
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: TrainEvent.self, throwing: (any Error).self)
         let own = identity.peer
-        let task = Task {
+        Task {
             do {
                 try await coordinator.train(
                     spec: prepared.spec, text: prepared.text, resume: prepared.resume, output: prepared.output
@@ -123,7 +123,6 @@ extension Node {
         continuation.onTermination = { reason in
             guard case .cancelled = reason else { return }
             Task { await coordinator.mailbox.deposit(.cancelled, from: own, lane: 0) }
-            _ = task
         }
         return stream
     }
