@@ -121,7 +121,7 @@ package struct JobSpec: Hashable, Sendable {
 
     /// Whether a validation follows step `step` (the first step is 0).
     package func validates(after step: UInt64) -> Bool {
-        guard validation.every > 0, validation.batches > 0 else { return false }
+        guard validation.every > 0, validation.batches > 0, validation.fraction > 0 else { return false }
         return (step + 1).isMultiple(of: UInt64(validation.every)) || step + 1 == steps
     }
 

@@ -59,6 +59,9 @@ struct UpCommand: AsyncParsableCommand {
         Platform.ignoreBrokenPipes()
         let directory = state.directory
         try directory.create()
+        // One node a directory: two would speak with one identity.
+        let lock = try directory.lock()
+        defer { withExtendedLifetime(lock) {} }
         let configuration = try makeConfiguration(directory)
         let level = logLevel.level
         LoggingSystem.bootstrap { label in

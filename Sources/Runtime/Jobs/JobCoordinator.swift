@@ -45,7 +45,10 @@ package actor JobCoordinator {
     package enum Signal: Sendable {
         case message(JobMessage)
         case lost(PeerID)
+        /// Whoever gave the job does not want it any more.
         case cancelled
+        /// Nothing came for as long as this wait has patience.
+        case timedOut(wait: UInt64)
     }
 
     /// Attempts before the job is given up; every attempt goes on from the last checkpoint.
@@ -53,6 +56,8 @@ package actor JobCoordinator {
     /// How long a peer may take to get ready without any sign of progress.
     package static let preparationPatience = Duration.seconds(60)
 
+    /// How long the first step of a run may take.
+    package static let firstStepPatience = Duration.seconds(1800)
     /// How long a plan waits for links that nobody has measured yet.
     package static let measurementPatience = Duration.seconds(20)
 
@@ -60,6 +65,7 @@ package actor JobCoordinator {
     private let port: Port
     private let log: Logger
     private let jobID: UInt64
+    private var waits: UInt64 = 0
     package nonisolated let mailbox = JobMailbox<Signal>(capacityPerLane: 4096)
 
     /// `jobID` is random.
@@ -75,7 +81,7 @@ package actor JobCoordinator {
 
     /// Trains to the end, or throws `JobRunError`, `PlanningError` or what storing files threw.
     ///
-    /// `text` is the training text, `resume` where to go on; `outputDirectory` gets checkpoints and the loss curve.
+    /// `text` is the training text, `resume` where to go on; `output` gets checkpoints and the loss curve.
     package func train(
         spec named: JobSpec, text: [UInt8], resume: CheckpointManifest?, output: JobOutput,
         report: @escaping @Sendable (TrainEvent) -> Void
@@ -97,7 +103,7 @@ package actor JobCoordinator {
             }
             guard adopted.step < spec.steps else {
                 throw JobRunError(
-                    .refused, "the checkpoint is at step \(adopted.step) already: raise steps above it to go on")
+                    .refused, "the checkpoint is at step \(adopted.step), the job's last: there is nothing left to do")
             }
             checkpoint = adopted
         } else {
@@ -119,6 +125,8 @@ package actor JobCoordinator {
                     .notice(
                         .init(
                             message: "\(failure.error.detail); planning again, going on from step \(checkpoint.step)")))
+                // The peers' views of who is alive may still differ for a moment.
+                try await Task.sleep(for: .seconds(1))
             }
         }
     }
@@ -192,8 +200,14 @@ package actor JobCoordinator {
             try await follow(run, spec, plan, from: &checkpoint, progress, output: output, report)
             for worker in workers { try? await port.send(.finish(run), worker) }
         } catch {
-            for worker in workers {
-                try? await port.send(.abort(run, .cancelled, detail: "the coordinator ended the run"), worker)
+            // All at once, and not to the peer that is gone: an unreachable peer takes seconds to be given up.
+            let (port, gone) = (port, (error as? AttemptFailure)?.lost)
+            await withTaskGroup(of: Void.self) { group in
+                for worker in workers where worker != gone {
+                    group.addTask {
+                        try? await port.send(.abort(run, .cancelled, detail: "the coordinator ended the run"), worker)
+                    }
+                }
             }
             throw error
         }
@@ -223,28 +237,24 @@ package actor JobCoordinator {
         }
     }
 
-    /// The next signal that concerns the run; throws when the run cannot go on.
-    private func next(_ run: RunID, workers: [PeerID], patience: Duration?) async throws -> (PeerID, JobMessage) {
+    /// The next message of the run; throws when the run cannot go on, or when nothing comes for as long as `patience`.
+    private func next(_ run: RunID, workers: [PeerID], patience: Duration) async throws -> (PeerID, JobMessage) {
+        waits += 1
+        let (wait, mailbox, own) = (waits, mailbox, signer.peer)
+        let alarm = Task {
+            try await Task.sleep(for: patience)
+            await mailbox.deposit(.timedOut(wait: wait), from: own, lane: 1)
+        }
+        defer { alarm.cancel() }
         while true {
-            let alarm = patience.map { patience in
-                Task { [mailbox] in
-                    try await Task.sleep(for: patience)
-                    await mailbox.deposit(.cancelled, from: self.signer.peer, lane: 1)
-                }
-            }
-            let delivery = await mailbox.next()
-            alarm?.cancel()
-            guard let delivery else {
-                throw AttemptFailure(error: JobRunError(.cancelled, "the job was ended"), lost: nil)
-            }
+            guard let delivery = await mailbox.next() else { throw ended() }
             switch delivery.message {
-            case .cancelled:
-                guard patience == nil else {
-                    let waited = Int(Self.preparationPatience.seconds)
-                    throw AttemptFailure(
-                        error: JobRunError(.dataUnavailable, "a peer was not ready after \(waited) s"), lost: nil)
-                }
-                throw AttemptFailure(error: JobRunError(.cancelled, "the job was ended"), lost: nil)
+            case .cancelled: throw ended()
+            case .timedOut(let late):
+                guard late == wait else { continue }
+                let waited = Int(patience.seconds)
+                throw AttemptFailure(
+                    error: JobRunError(.workerFailed, "no peer reported anything for \(waited) s"), lost: nil)
             case .lost(let peer) where workers.contains(peer):
                 let name = await port.name(peer)
                 throw AttemptFailure(error: JobRunError(.peerLost, "\(name) is gone"), lost: peer)
@@ -258,6 +268,10 @@ package actor JobCoordinator {
                 return (delivery.from, message)
             }
         }
+    }
+
+    private func ended() -> AttemptFailure {
+        AttemptFailure(error: JobRunError(.cancelled, "the job was ended"), lost: nil)
     }
 
     private func awaitReady(
@@ -286,8 +300,10 @@ package actor JobCoordinator {
     ) async throws {
         let workers = plan.layout.peers
         var steps = StepFollower(spec: spec, layout: plan.layout, firstStep: checkpoint.step)
+        // A lost message would otherwise hang the job for ever. Until the first step is done nobody knows how long one takes.
+        var patience = Self.firstStepPatience
         while !steps.isFinished {
-            let (peer, message) = try await next(run, workers: workers, patience: nil)
+            let (peer, message) = try await next(run, workers: workers, patience: patience)
             let outcomes: [StepFollower.Outcome]
             do { outcomes = try steps.take(message, from: peer) } catch {
                 throw AttemptFailure(error: error, lost: nil)
@@ -295,6 +311,7 @@ package actor JobCoordinator {
             for outcome in outcomes {
                 switch outcome {
                 case .step(let step, let loss, let elapsed):
+                    patience = max(Self.preparationPatience * 2, elapsed * 20)
                     let event = progress.step(
                         step, loss: loss, elapsed: elapsed, predicted: plan.report.plan.predictedIterationSeconds)
                     try output.append(event)

@@ -3,6 +3,7 @@ package import Logging
 package import Pipeline
 package import Primitives
 package import Shards
+internal import Wire
 
 /// Takes part in other peers' jobs: prepares stages, runs them and lets them go.
 ///
@@ -92,6 +93,7 @@ package actor JobParticipant {
         case .finish where isFromCoordinator, .abort where isFromCoordinator: await end(run)
         case .checkpoint where isFromCoordinator: break
         case .activation, .activationGradient, .reducePart, .reducedPart, .tiedGradient:
+            guard run.preparation.layout.position(of: peer) != nil else { return }
             await run.mailbox.deposit(message, from: peer, lane: Int(trafficClass.rawValue))
         default: log.debug("ignored a job message", metadata: ["from": "\(peer.short)"])
         }
@@ -111,20 +113,22 @@ package actor JobParticipant {
 
     private func prepare(_ preparation: JobPreparation, from peer: PeerID) async {
         let lane = JobLane(peer: peer, trafficClass: .control)
-        func refuse(_ detail: String) async {
-            try? await self.port.send(.abort(preparation.run, .refused, detail: detail), lane)
+        func refuse(_ reason: JobMessage.AbortReason, _ detail: String) async {
+            try? await self.port.send(.abort(preparation.run, reason, detail: detail), lane)
         }
         guard preparation.isAcceptable(from: peer, signer), let position = preparation.layout.position(of: signer.peer)
-        else { return await refuse("the preparation's signature or layout is not valid") }
-        if let busy = current {
-            guard busy.preparation.run.job == preparation.run.job, busy.preparation.run < preparation.run else {
-                return await refuse("it is working on the job '\(busy.preparation.spec.name)' already")
-            }
-            await end(busy)
-        }
+        else { return await refuse(.refused, "the preparation's signature or layout is not valid") }
         for member in preparation.layout.peers where member != signer.peer {
-            guard await self.port.isAlive(member) else {
-                return await refuse("the layout names peer \(member.short), which is not alive here")
+            guard await port.isAlive(member) else {
+                // Views of who is alive differ for a moment after a change: worth another attempt.
+                return await refuse(.peerLost, "the layout names peer \(member.short), which is not alive here")
+            }
+        }
+        // From here to `current = run` nothing is awaited, so that two coordinators cannot both find the node free.
+        let old = current
+        if let busy = old {
+            guard busy.preparation.run.job == preparation.run.job, busy.preparation.run < preparation.run else {
+                return await refuse(.refused, "it is working on the job '\(busy.preparation.spec.name)' already")
             }
         }
         let (port, runID) = (port, preparation.run)
@@ -132,14 +136,15 @@ package actor JobParticipant {
         let queues = SendQueues<JobLane, JobMessage>(
             send: { lane, message in try await port.send(message, lane) },
             onFailure: { failed, error in
-                Task {
+                Task { [weak self] in
                     let detail = "peer \(failed.peer.short) cannot be reached: \(error)"
-                    try? await port.send(.abort(runID, .peerLost, detail: detail), lane)
-                    await mailbox.close()
+                    await self?.fail(runID, JobRunError(.peerLost, detail))
                 }
             })
         let run = Run(preparation, position, mailbox, queues)
         current = run
+        if let old { await end(old) }
+        guard current === run else { return }
         run.task = Task { await self.load(run) }
     }
 
@@ -175,7 +180,8 @@ package actor JobParticipant {
             run.worker = worker
             try await port.send(.ready(preparation.run), lane)
         } catch {
-            await fail(run, reason: .dataUnavailable, error)
+            await progress.finish()
+            await fail(run, error)
         }
     }
 
@@ -190,16 +196,29 @@ package actor JobParticipant {
                     run.stepsDone = step + 1
                 }
                 await run.queues.drain()
-            } catch let error as JobRunError {
-                if error.reason != .cancelled { await self.fail(run, reason: error.reason, error) }
-            } catch {
-                await self.fail(run, reason: .workerFailed, error)
-            }
+            } catch { await self.fail(run, error) }
         }
     }
 
-    private func fail(_ run: Run, reason: JobMessage.AbortReason, _ error: any Error) async {
+    private func fail(_ id: RunID, _ error: JobRunError) async {
+        if let run = current, run.preparation.run == id { await fail(run, error) }
+    }
+
+    /// What an error means for the job: whether it can be tried again depends on it.
+    private static func reason(of error: any Error) -> JobMessage.AbortReason {
+        switch error {
+        case let error as JobRunError: error.reason
+        case TrainingError.diverged: .diverged
+        case is WireError: .protocolViolation
+        case is ShardServiceError: .dataUnavailable
+        default: .workerFailed
+        }
+    }
+
+    private func fail(_ run: Run, _ error: any Error) async {
         guard current === run else { return }
+        let reason = Self.reason(of: error)
+        guard reason != .cancelled else { return await end(run) }
         log.warning("job failed here", metadata: ["job": "\(run.preparation.spec.name)", "reason": "\(error)"])
         let lane = JobLane(peer: run.preparation.coordinator, trafficClass: .control)
         try? await port.send(.abort(run.preparation.run, reason, detail: "\(error)"), lane)
@@ -214,7 +233,7 @@ package actor JobParticipant {
     }
 }
 
-/// Tells the coordinator how much has been fetched, at most every 100 ms.
+/// Tells the coordinator how much has been fetched, every 256 KiB and at the end of each part.
 private final class FetchProgress: Sendable {
     private let updates: AsyncStream<(String, UInt64, UInt64)>.Continuation
     private let reporter: Task<Void, Never>

@@ -76,7 +76,7 @@ extension Node: NodeControl {
                         sequence: sequence, address: address?.description, roundTripSeconds: roundTrip?.seconds))
                 sequence += 1
                 guard request.count.map({ sequence < $0 }) ?? true else { break }
-                try? await Task.sleep(for: .seconds(max(request.intervalSeconds, 0.01)))
+                try? await Task.sleep(for: .seconds(min(max(request.intervalSeconds, 0.01), 3600)))
             }
             continuation.finish()
         }
@@ -85,7 +85,8 @@ extension Node: NodeControl {
     }
 
     private func pingOnce(_ peer: PeerID) async -> Duration? {
-        await withCheckedContinuation { continuation in
+        guard !isStopping else { return nil }
+        return await withCheckedContinuation { continuation in
             pingWaiters[peer, default: []].append(continuation)
             driver.input(.ping(peer))
         }
@@ -131,7 +132,7 @@ extension Node: NodeControl {
             }
             let graph = LiveGraph(try await snapshot()).linkGraph()
             let options = PlannerOptions(objective: objective, seed: request.seed)
-            let limit = Duration.seconds(request.timeLimitSeconds)
+            let limit = Duration.seconds(min(max(request.timeLimitSeconds, 0.01), 86_400))
             let (job, explain) = (spec, request.explain)
             return try await Task.detached {
                 try JobPlan(spec: job, graph: graph, options: options, timeLimit: limit).view(explained: explain)

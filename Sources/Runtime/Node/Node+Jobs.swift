@@ -27,10 +27,22 @@ extension Node {
         let coordinator = coordinators.first { $0.coordinates(message.run) }
         switch message {
         case .progress, .ready, .losses, .stepDone, .checkpointPart:
-            await coordinator?.mailbox.deposit(.message(message), from: peer, lane: Int(trafficClass.rawValue) + 2)
+            guard let coordinator else { return await sendOver(message.run, to: peer) }
+            await coordinator.mailbox.deposit(.message(message), from: peer, lane: Int(trafficClass.rawValue) + 2)
         case .abort where coordinator != nil && peer != identity.peer:
             await coordinator?.mailbox.deposit(.message(message), from: peer, lane: Int(trafficClass.rawValue) + 2)
         default: await participant?.receive(message, from: peer, trafficClass: trafficClass)
+        }
+    }
+
+    /// Tells a worker that goes on with a run which this node does not coordinate any more: else it would stay busy for ever.
+    private func sendOver(_ run: RunID, to peer: PeerID) async {
+        let message = JobMessage.abort(run, .cancelled, detail: "this run is over")
+        if peer == identity.peer {
+            await participant?.receive(message, from: peer, trafficClass: .control)
+        } else {
+            let hub = hub
+            Task { try? await hub.send(message.wireBytes, to: peer, class: .control) }
         }
     }
 

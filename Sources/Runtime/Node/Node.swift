@@ -166,6 +166,8 @@ package actor Node {
         await discovery?.close()
         try? await driver.stop(after: leaving ? .leave : nil)
         for task in background { task.cancel() }
+        for waiter in pingWaiters.values.flatMap({ $0 }) { waiter.resume(returning: nil) }
+        pingWaiters = [:]
         // The farewells were handed to the socket; give the loop one turn to send them.
         if leaving { try? await Task.sleep(for: .milliseconds(50)) }
         await hub.close()

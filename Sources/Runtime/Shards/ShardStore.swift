@@ -36,7 +36,7 @@ package final class ShardStore: ShardSource, Sendable {
         try SystemFile.makeDirectory(path)
         var found: [ShardID: Entry] = [:]
         for name in ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted() {
-            guard let id = ShardID(name), let entry = try Self.load(id, path + "/" + name) else { continue }
+            guard let id = ShardID(name), let entry = (try? Self.load(id, path + "/" + name)) ?? nil else { continue }
             found[id] = entry
         }
         entries = Mutex(found)

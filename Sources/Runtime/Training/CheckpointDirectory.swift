@@ -27,6 +27,8 @@ package struct CheckpointDirectory: Hashable, Sendable {
     package func write(step: UInt64, spec: JobSpec, parts: [(part: ModelPart, bytes: [UInt8])]) throws -> String {
         let directory = stepPath(step)
         try SystemFile.makeDirectory(directory)
+        // A step that is done again: the old manifest must not stand beside new parts.
+        SystemFile.remove(directory + "/" + Self.manifestName)
         var entries: [CheckpointPart] = []
         for (part, bytes) in parts {
             guard let manifest = ShardBuilder.manifest(name: Self.fileName(of: part), bytes: bytes) else {
