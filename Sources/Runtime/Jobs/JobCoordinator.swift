@@ -94,6 +94,9 @@ package actor JobCoordinator {
                 .refused, "the checkpoint is of another job: compare model, seed, batch and optimiser with its job file"
             )
         }
+        if let resume, case .shard(let former) = resume.spec.data, former != data.shard {
+            throw JobRunError(.refused, "the checkpoint was trained on another text: give the job the same data")
+        }
         let batches = try spec.batches(of: text)
         try await announce(spec, batches, report)
         var checkpoint: CheckpointManifest
