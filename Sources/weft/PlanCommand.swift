@@ -59,6 +59,9 @@ struct PlanCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard (model == nil) != (problem == nil) else { throw ValidationError("Give either --model or --problem.") }
+        guard problem != nil || schedule == nil else {
+            throw ValidationError("--schedule goes with --problem: a job names its own schedule.")
+        }
         guard (timeLimit ?? 1) > 0 else { throw ValidationError("--time-limit must be positive.") }
         if let schedule, PlanSchedule(name: schedule) == nil {
             let names = PlanSchedule.allCases.map(\.name).joined(separator: ", ")

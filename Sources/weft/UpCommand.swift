@@ -35,7 +35,7 @@ struct UpCommand: AsyncParsableCommand {
     @Flag(inversion: .prefixedNo, help: "Look for peers on the local network by multicast (default: yes).")
     var discovery: Bool?
 
-    @Flag(inversion: .prefixedNo, help: "Offer to coordinate jobs (default: yes).")
+    @Flag(inversion: .prefixedNo, help: "Tell others that it would coordinate jobs (default: yes; not used yet).")
     var coordinator: Bool?
 
     @Option(help: "Speed to report to the planner, in FLOP/s, instead of the measured one.")
