@@ -1,15 +1,17 @@
 /// The timers and bounds of a session table. Defaults are WireGuard's (whitepaper, section 6.1) unless said otherwise.
 package struct SessionConfiguration: Sendable {
-    /// Age at which the initiator renews keys when it sends.
-    package var rekeyAfter: Duration = .seconds(120)
-    /// Age at which a session is no longer used in either direction.
-    package var rejectAfter: Duration = .seconds(180)
+    /// Age at which the initiator renews keys when it sends: an hour, as IPsec and OpenVPN have it (strongSwan's `rekey_time`
+    /// of a child SA, OpenVPN's `reneg-sec`). A peer of a large swarm speaks to each of the others once in minutes; WireGuard's
+    /// two minutes would make a handshake of nearly every ping.
+    package var rekeyAfter: Duration = .seconds(3600)
+    /// Age at which a session is no longer used in either direction (WireGuard: half as old again).
+    package var rejectAfter: Duration = .seconds(5400)
+    /// An initiator that only listens renews so long before the session ends.
+    package var listenerMargin: Duration = .seconds(60)
+    /// A session younger than this is not renewed because an answer is missing: its handshake was the answer.
+    package var minimumRenewalAge: Duration = .seconds(1)
     /// Datagrams under one key before it is renewed.
     package var rekeyAfterMessages: UInt64 = 1 << 60
-    /// How long after receiving something an empty datagram shows that we are alive, if nothing else is sent.
-    package var keepaliveAfter: Duration = .seconds(10)
-    /// How much longer than that the other side's silence lasts before a new handshake is tried.
-    package var answerGrace: Duration = .seconds(5)
     /// Pause before a lost initiation is sent again; doubles with each attempt up to `maximumRetry`. WireGuard waits five
     /// seconds at once; half a second lets peers that start together find each other.
     package var firstRetry: Duration = .milliseconds(500)

@@ -124,10 +124,6 @@ final class SessionPeer {
     private(set) var queue: [[UInt8]] = []
     private(set) var queuedBytes = 0
 
-    /// When to send an empty datagram, unless something else is sent before.
-    var keepaliveDue: Instant?
-    /// When silence after something sent means that the session is dead.
-    var answerDue: Instant?
 
     init(peer: PeerID, agreementKey: AgreementPublicKey) {
         self.peer = peer

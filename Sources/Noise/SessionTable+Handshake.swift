@@ -99,7 +99,6 @@ extension SessionTable {
         }
         peer.current = session
         peer.endpoint = source
-        peer.answerDue = nil
         counters.handshakesCompleted += 1
         if isFirst { effects.append(.established(peer.peer, peer.agreementKey, source)) }
         let queue = peer.takeQueue()

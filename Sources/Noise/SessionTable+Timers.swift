@@ -28,14 +28,6 @@ extension SessionTable {
         if expired(peer.current) { peer.current = nil }
         if expired(peer.next) { peer.next = nil }
 
-        if let due = peer.keepaliveDue, due <= now {
-            peer.keepaliveDue = nil
-            if let session = peer.current { seal([], on: session, to: peer, at: now, into: &effects) }
-        }
-        if let due = peer.answerDue, due <= now {
-            peer.answerDue = nil
-            renew(peer, at: now, into: &effects)
-        }
         if let handshake = peer.handshake, handshake.retryAt <= now {
             if now - handshake.since >= configuration.giveUpAfter {
                 fail(peer, .noAnswer, into: &effects)
@@ -48,8 +40,6 @@ extension SessionTable {
     private func deadline(of peer: SessionPeer) -> Instant? {
         var deadlines = peer.sessions.map { $0.createdAt + configuration.rejectAfter }
         if let handshake = peer.handshake { deadlines.append(handshake.retryAt) }
-        if let due = peer.keepaliveDue { deadlines.append(due) }
-        if let due = peer.answerDue { deadlines.append(due) }
         return deadlines.min()
     }
 }

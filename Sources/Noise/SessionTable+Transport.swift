@@ -21,18 +21,20 @@ extension SessionTable {
         initiate(peer, attempt: 0, since: now, at: now, into: &effects)
     }
 
+    /// Makes new keys because an answer that was due has not come: the peer may have restarted and lost its own. Whether
+    /// something is due only the protocol above knows, so that nobody has to send empty datagrams as a sign of life.
+    func renewUnanswered(_ id: PeerID, at now: Instant, into effects: inout [Effect]) {
+        guard let peer = peers[id] else { return }
+        if let session = peer.current, now - session.createdAt < configuration.minimumRenewalAge { return }
+        renew(peer, at: now, into: &effects)
+    }
+
     /// Seals a payload and sends it to where the peer was last heard.
     func seal(
         _ payload: [UInt8], on session: TransportSession, to peer: SessionPeer, at now: Instant,
         into effects: inout [Effect]
     ) {
         guard let address = peer.endpoint ?? peer.addresses.first, let datagram = session.seal(payload) else { return }
-        peer.keepaliveDue = nil
-        if !payload.isEmpty, peer.answerDue == nil {
-            let due = now + configuration.keepaliveAfter + configuration.answerGrace
-            peer.answerDue = due
-            wake(at: due)
-        }
         transmit(datagram, to: address, into: &effects)
     }
 
@@ -50,20 +52,13 @@ extension SessionTable {
         case .payload(let payload, let isNewest):
             // Roaming: only the newest datagram moves the endpoint, so that a late one cannot move it back.
             if isNewest, session !== peer.previous { peer.endpoint = source }
-            peer.answerDue = nil
             if session === peer.next { promote(peer, session, source: source, at: now, into: &effects) }
             if !payload.isEmpty {
-                if peer.keepaliveDue == nil {
-                    let due = now + configuration.keepaliveAfter
-                    peer.keepaliveDue = due
-                    wake(at: due)
-                }
                 effects.append(.deliver(payload, from: peer.peer, address: source))
             }
             // An initiator that only listens renews before its keys run out.
-            let margin = configuration.keepaliveAfter + configuration.answerGrace
             if session === peer.current, session.isInitiator,
-                now - session.createdAt >= configuration.rejectAfter - margin
+                now - session.createdAt >= configuration.rejectAfter - configuration.listenerMargin
             {
                 renew(peer, at: now, into: &effects)
             }

@@ -16,6 +16,8 @@ package final class SessionTable: ProtocolCore {
         case learn(Contact)
         /// Ends all sessions with a peer and forgets how to reach it.
         case forget(PeerID)
+        /// An answer of a peer that was due has not come: make new keys, in case it has lost its own.
+        case renew(PeerID)
         /// `nextDeadline` has come.
         case timer
     }
@@ -80,6 +82,7 @@ package final class SessionTable: ProtocolCore {
         case .send(let payload, let peer): send(payload, to: peer, at: now, into: &effects)
         case .learn(let contact): learn(contact)
         case .forget(let peer): forget(peer)
+        case .renew(let peer): renewUnanswered(peer, at: now, into: &effects)
         case .timer: fireTimers(at: now, into: &effects)
         }
     }

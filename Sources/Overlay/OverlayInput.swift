@@ -33,6 +33,9 @@ package enum OverlayEffect: Sendable {
     case send([UInt8], to: PeerID)
     /// The peer may be reached like this: what a session needs before it can be opened.
     case learn(Contact)
+    /// The peer left a probe without an answer: if there is a session with it, make new keys, for it may have restarted and
+    /// lost its own.
+    case renewSession(PeerID)
     /// The peer is gone for good: its session and contact may be dropped.
     case forget(PeerID)
     /// Something that people, logs and other rooms want to know.

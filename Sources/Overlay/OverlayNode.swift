@@ -160,6 +160,7 @@ package struct OverlayNode: ProtocolCore {
             case .forget(let peer):
                 gossip.handle(.memberForgotten(peer), at: now, into: &routed.gossip)
                 routed.effects.append(.forget(peer))
+            case .renewSession(let peer): routed.effects.append(.renewSession(peer))
             case .roundTrip(let peer, let duration):
                 probing.handle(.roundTrip(peer, duration), at: now, into: &routed.probing)
             case .probeLost(let peer): probing.handle(.probeLost(peer), at: now, into: &routed.probing)
@@ -199,7 +200,8 @@ package struct OverlayNode: ProtocolCore {
         for effect in routed.gossip {
             switch effect {
             case .send(let messages, let peer): outbox.add(messages.map(\.datagramBytes), to: peer)
-            case .push(let peer, let datagrams): outbox.push(to: peer, datagrams: datagrams)
+            case .push(let fanOut, let datagrams):
+                for peer in membership.drawNeighbours(fanOut) { outbox.push(to: peer, datagrams: datagrams) }
             case .event(let event):
                 if case .entryUpdated = event { routed.graphChanged = true }
                 routed.effects.append(.event(event))

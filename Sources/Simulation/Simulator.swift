@@ -245,6 +245,10 @@ extension Simulator {
                     peers[index].cache.append(other)
                 }
             case .forget(let peer): if let other = indices[peer] { peers[index].sessions[other] = nil }
+            case .renewSession(let peer):
+                // The session at hand stays in use until the handshake is through.
+                guard let other = indices[peer], peers[index].sessions[other]?.life != nil else { continue }
+                transmit(.handshake, from: index, to: other, toLife: 0)
             case .event(let event): observe(event, of: index)
             }
         }
@@ -284,20 +288,18 @@ extension Simulator {
 
 extension Simulator {
     private mutating func send(_ payload: [UInt8], from sender: Int, to receiver: Int) {
-        var session = peers[sender].sessions[receiver]
-        if let since = session?.unansweredSince, time >= since + SessionModel.deadAfter { session = nil }
-        guard var session else {
+        guard let session = peers[sender].sessions[receiver] else {
             guard peers[sender].reachable.contains(receiver) else { return }
             peers[sender].sessions[receiver] = SimulatedPeer.Session(queue: [payload])
             retry(sender, receiver, peers[sender].life)
             return
         }
         if let life = session.life {
-            if session.unansweredSince == nil {
-                session.unansweredSince = time
-                peers[sender].sessions[receiver] = session
-            }
             transmit(.data(payload), from: sender, to: receiver, toLife: life)
+            if session.isInitiator, time >= session.since + SessionModel.rekeyAfter {
+                peers[sender].sessions[receiver]?.since = time
+                transmit(.handshake, from: sender, to: receiver, toLife: 0)
+            }
         } else if session.queue.count < SessionModel.queueLimit {
             peers[sender].sessions[receiver]?.queue.append(payload)
         }
@@ -344,14 +346,14 @@ extension Simulator {
         switch packet.kind {
         case .handshake:
             let waiting = peers[receiver].sessions[sender]?.queue ?? []
-            establish(receiver, sender, life: packet.fromLife)
+            establish(receiver, sender, life: packet.fromLife, isInitiator: false)
             transmit(.response, from: receiver, to: sender, toLife: packet.fromLife)
             for payload in waiting { transmit(.data(payload), from: receiver, to: sender, toLife: packet.fromLife) }
         case .response:
             guard packet.toLife == peers[receiver].life, let session = peers[receiver].sessions[sender],
                 session.life != packet.fromLife
             else { return }
-            establish(receiver, sender, life: packet.fromLife)
+            establish(receiver, sender, life: packet.fromLife, isInitiator: true)
             for payload in session.queue {
                 transmit(.data(payload), from: receiver, to: sender, toLife: packet.fromLife)
             }
@@ -360,14 +362,13 @@ extension Simulator {
             else {
                 return
             }
-            peers[receiver].sessions[sender]?.unansweredSince = nil
             deliveries += 1
             handle(.datagram(payload, from: identity(sender)), receiver)
         }
     }
 
-    private mutating func establish(_ index: Int, _ other: Int, life: UInt32) {
-        peers[index].sessions[other] = SimulatedPeer.Session(life: life)
+    private mutating func establish(_ index: Int, _ other: Int, life: UInt32, isInitiator: Bool) {
+        peers[index].sessions[other] = SimulatedPeer.Session(life: life, since: time, isInitiator: isInitiator)
         peers[index].reachable.insert(other)
         handle(.sessionEstablished(identity(other), peers[other].contact.addresses[0]), index)
     }

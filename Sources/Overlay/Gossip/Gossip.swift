@@ -22,8 +22,8 @@ package struct Gossip: ProtocolCore {
     package enum Effect: Sendable {
         /// Messages for one peer.
         case send([GossipMessage], to: PeerID)
-        /// So many datagrams full of pending entries for one peer.
-        case push(to: PeerID, datagrams: Int)
+        /// So many datagrams full of pending entries for each of so many neighbours, whom membership draws.
+        case push(fanOut: Int, datagrams: Int)
         case event(OverlayEvent)
     }
 
@@ -40,9 +40,8 @@ package struct Gossip: ProtocolCore {
     package internal(set) var store = EntryStore()
     package private(set) var counters = OverlayCounters()
     private var pending = BroadcastQueue<Subject>()
-    /// Live peers but this one, in a reproducible order, for drawing at random.
-    private var live: [PeerID] = []
-    private var livePositions: [PeerID: Int] = [:]  // only looked up, never iterated
+    /// Live peers but this one.
+    private var live: Set<PeerID> = []  // only looked up, never iterated
 
     private var lastVersion: UInt64
     private var startedAt: Instant?
@@ -75,27 +74,18 @@ package struct Gossip: ProtocolCore {
         case .timer: break
         case .publish(let key, let value): publish(key, value, at: now, into: &effects)
         case .memberUp(let peer):
-            guard peer != signer.peer, livePositions[peer] == nil else { break }
-            livePositions[peer] = live.count
-            live.append(peer)
+            guard peer != signer.peer, live.insert(peer).inserted else { break }
             store.revive(peer)
             lastChange = now
         case .memberDown(let peer):
-            removeFromLive(peer)
+            live.remove(peer)
             store.retire(peer)
             lastChange = now
         case .memberForgotten(let peer):
-            removeFromLive(peer)
+            live.remove(peer)
             store.forget(peer)
         }
         runTimers(at: now, into: &effects)
-    }
-
-    private mutating func removeFromLive(_ peer: PeerID) {
-        guard let position = livePositions.removeValue(forKey: peer) else { return }
-        live.swapAt(position, live.count - 1)
-        live.removeLast()
-        if position < live.count { livePositions[live[position]] = position }
     }
 
     // MARK: Own entries
@@ -167,9 +157,7 @@ package struct Gossip: ProtocolCore {
             lastPush = now
             if !pending.isEmpty, !live.isEmpty {
                 nextPush = now + configuration.pushInterval
-                for peer in draw(configuration.pushFanOut) {
-                    effects.append(.push(to: peer, datagrams: configuration.pushDatagrams))
-                }
+                effects.append(.push(fanOut: configuration.pushFanOut, datagrams: configuration.pushDatagrams))
             }
         }
         if let due = withdrawalTime, due <= now {
@@ -180,17 +168,6 @@ package struct Gossip: ProtocolCore {
                 take(SignedEntry(key: key, version: lastVersion, value: [], signer: signer), at: now, into: &effects)
             }
         }
-    }
-
-    private mutating func draw(_ count: Int) -> [PeerID] {
-        var drawn: [PeerID] = []
-        var attempts = 0
-        while drawn.count < min(count, live.count), attempts < 8 * count {
-            attempts += 1
-            let peer = live[generator.index(below: live.count)]
-            if !drawn.contains(peer) { drawn.append(peer) }
-        }
-        return drawn
     }
 
     /// Fills a datagram that is about to leave with pending entries.
@@ -237,7 +214,7 @@ package struct Gossip: ProtocolCore {
     private static let maximumItemPages = 16
 
     private mutating func compare(_ root: UInt64, with sender: PeerID, at now: Instant, into effects: inout [Effect]) {
-        guard root != store.digests.root, livePositions[sender] != nil else { return }
+        guard root != store.digests.root, live.contains(sender) else { return }
         if let nextSync, now < nextSync { return }
         let isSettled = lastChange.map { now - $0 >= configuration.settleTime } ?? true
         let isImpatient = (lastSync ?? startedAt).map { now - $0 >= configuration.syncPatience } ?? true

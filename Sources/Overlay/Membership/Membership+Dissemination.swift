@@ -27,7 +27,7 @@ extension Membership {
         nextGossip = nil
         guard !news.isEmpty, !live.isEmpty else { return }
         nextGossip = now + configuration.gossipInterval
-        for peer in draw(configuration.gossipFanOut, where: { _ in true }) {
+        for peer in drawNeighbours(configuration.gossipFanOut) {
             effects.append(.spread(to: peer, datagrams: configuration.gossipDatagrams))
         }
     }

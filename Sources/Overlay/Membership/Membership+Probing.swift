@@ -65,9 +65,9 @@ extension Membership {
     }
 
     private mutating func probeNext(at now: Instant, into effects: inout [Effect]) {
-        let others = others
+        let (rings, others, watchesAll) = (rings, others, watchesEverybody)
         let target = schedule.next(using: &generator) { peer in
-            others.slot(of: peer).map { others[$0].state.isLive } ?? false
+            watchesAll ? others.slot(of: peer).map { others[$0].state.isLive } ?? false : rings.contains(peer)
         }
         guard let target, !probes.contains(where: { $0.peer == target && $0.purpose == .detection }) else { return }
         probe(target, for: .detection, at: now, into: &effects)
@@ -109,16 +109,27 @@ extension Membership {
         let probe = probes[index]
         effects.append(.probeLost(probe.peer))
         let timeout = indirectTimeout(probe.peer)
-        let helpers = draw(configuration.helpers) { $0.record.peer != probe.peer && $0.state == .alive }
+        let helpers = drawHelpers(for: probe.peer)
         probes[index].helpers = helpers
         probes[index].deadline = now + timeout
         let request = MembershipMessage.pingRequest(
             sequence: probe.sequence, target: probe.peer,
             timeoutMilliseconds: UInt16(clamping: Int(timeout.milliseconds)))
         for helper in helpers { effects.append(.send([request], to: helper)) }
-        // The ping or its answer may simply have been lost.
+        // The ping or its answer may simply have been lost, or the peer has lost its keys.
+        effects.append(.renewSession(probe.peer))
         let ping = MembershipMessage.ping(sequence: probe.sequence, viewDigest: view.root)
         effects.append(.send(accusations(against: probe.peer) + [ping], to: probe.peer))
+    }
+
+    /// Neighbours, with which sessions are made and which are believed to be well, before anybody else.
+    private mutating func drawHelpers(for target: PeerID) -> [PeerID] {
+        let near = drawNeighbours(configuration.helpers + 1).filter { peer in
+            peer != target && others.slot(of: peer).map { others[$0].state == .alive } == true
+        }
+        let helpers = Array(near.prefix(configuration.helpers))
+        guard helpers.isEmpty else { return helpers }
+        return draw(configuration.helpers) { $0.record.peer != target && $0.state == .alive }
     }
 
     private mutating func fail(_ probe: Probe, at now: Instant, into effects: inout [Effect]) {

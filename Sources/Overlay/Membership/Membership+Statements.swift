@@ -45,7 +45,7 @@ extension Membership {
             others[slot].livePosition = live.count
             others[slot].roundTrip = RoundTripEstimator()
             live.append(slot)
-            schedule.insert(record.peer, using: &generator)
+            beginWatching(record.peer)
             effects.append(.event(.memberUp(record.peer)))
         }
         spread(.alive(record), about: record.peer, at: now)
@@ -81,10 +81,11 @@ extension Membership {
         }
     }
 
-    /// A few of those who hear of a suspicion ping the suspect at once: either it learns of the accusation and refutes, or
-    /// the confirmations that shorten the suspicion come early.
+    /// Some of the suspect's watchers ping it at once when they hear of the suspicion: either it learns of the accusation and
+    /// refutes, or the confirmations that shorten the suspicion come early.
     private mutating func giveSecondOpinion(on subject: PeerID, at now: Instant, into effects: inout [Effect]) {
-        guard generator.index(below: max(live.count, 1)) < configuration.secondOpinions,
+        let watchers = watchesEverybody ? live.count : WatchRings.count
+        guard watches(subject), generator.index(below: max(watchers, 1)) < configuration.secondOpinions,
             !probes.contains(where: { $0.peer == subject && $0.purpose == .detection })
         else { return }
         probe(subject, for: .detection, at: now, into: &effects)
@@ -230,8 +231,9 @@ extension Membership {
             live.swapAt(position, live.count - 1)
             live.removeLast()
             if position < live.count { others[live[position]].livePosition = position }
+            others[slot].livePosition = nil
+            endWatching(peer)
         }
-        others[slot].livePosition = nil
         others[slot].state = state
         others[slot].since = now
         others[slot].suspicion = nil

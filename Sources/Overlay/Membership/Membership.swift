@@ -24,6 +24,8 @@ package struct Membership: ProtocolCore {
         case spread(to: PeerID, datagrams: Int)
         case learn(Contact)
         case forget(PeerID)
+        /// A probe was not answered; the peer may have restarted and lost its session.
+        case renewSession(PeerID)
         /// A direct probe was answered after this time.
         case roundTrip(PeerID, Duration)
         /// A direct probe was not answered in time.
@@ -64,6 +66,9 @@ package struct Membership: ProtocolCore {
     /// Round trips to everybody, for those who were not measured yet.
     var typicalRoundTrip = RoundTripEstimator()
     var schedule = ProbeSchedule()
+    var rings: WatchRings
+    /// Peers that pinged this one of late, the last one last.
+    var visitors: [PeerID] = []
     var news = BroadcastQueue<NewsSubject>()
     var hasLeft = false
     var isStarted = false
@@ -97,6 +102,7 @@ package struct Membership: ProtocolCore {
         generator = SeededGenerator(seed: seed)
         nextSequence = UInt32(truncatingIfNeeded: generator.next())
         ownRecord = PeerRecord(contact: contact, incarnation: incarnation, signer: signer)
+        rings = WatchRings(local: contact.peer)
         view.replace(contact.peer, old: 0, new: Self.viewHash(contact.peer, incarnation))
     }
 
@@ -168,6 +174,7 @@ package struct Membership: ProtocolCore {
         switch message {
         case .ping(let sequence, let digest):
             effects.append(.send([.ack(sequence: sequence, viewDigest: view.root)], to: sender))
+            noteVisit(of: sender)
             compareView(digest, with: sender, at: now, into: &effects)
         case .ack(let sequence, let digest):
             acknowledge(sequence, from: sender, at: now, into: &effects)

@@ -81,7 +81,8 @@ package actor Node {
                 forget: {
                     endpoint.forget($0)
                     hub.disconnect($0)
-                }, event: { wiring.overlayEvents.yield($0) }, now: { MonotonicClock.now }))
+                },
+                renew: { endpoint.renew($0) }, event: { wiring.overlayEvents.yield($0) }, now: { MonotonicClock.now }))
         wiring.connect(driver: driver)
         shardStore = try ShardStore(path: configuration.state.shardsPath)
         shardService = ShardService(store: shardStore) { message, peer in

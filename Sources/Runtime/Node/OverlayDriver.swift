@@ -13,17 +13,20 @@ package final class OverlayDriver: Sendable {
         package var send: @Sendable (_ payload: [UInt8], _ peer: PeerID) -> Void
         package var learn: @Sendable (Contact) -> Void
         package var forget: @Sendable (PeerID) -> Void
+        package var renew: @Sendable (PeerID) -> Void
         package var event: @Sendable (OverlayEvent) -> Void
         package var now: @Sendable () -> Instant
 
         package init(
             send: @escaping @Sendable ([UInt8], PeerID) -> Void, learn: @escaping @Sendable (Contact) -> Void,
-            forget: @escaping @Sendable (PeerID) -> Void, event: @escaping @Sendable (OverlayEvent) -> Void,
+            forget: @escaping @Sendable (PeerID) -> Void, renew: @escaping @Sendable (PeerID) -> Void,
+            event: @escaping @Sendable (OverlayEvent) -> Void,
             now: @escaping @Sendable () -> Instant
         ) {
             self.send = send
             self.learn = learn
             self.forget = forget
+            self.renew = renew
             self.event = event
             self.now = now
         }
@@ -100,6 +103,7 @@ package final class OverlayDriver: Sendable {
         case .send(let payload, let peer): port.send(payload, peer)
         case .learn(let contact): port.learn(contact)
         case .forget(let peer): port.forget(peer)
+        case .renewSession(let peer): port.renew(peer)
         case .event(let event): port.event(event)
         }
     }

@@ -116,6 +116,9 @@ package final class UDPEndpoint: Sendable {
     /// Ends all sessions with a peer.
     package func forget(_ peer: PeerID) { perform(.forget(peer), at: nil) }
 
+    /// Makes new keys with a peer that did not answer.
+    package func renew(_ peer: PeerID) { perform(.renew(peer), at: nil) }
+
     /// Counters of the sessions.
     package func counters() async -> SessionCounters {
         let shell = shell

@@ -12,8 +12,9 @@ struct SimulatedPeer {
         /// Datagrams that wait for the session.
         var queue: [[UInt8]] = []
         var attempts = 0
-        /// The first datagram sent since the peer was last heard from.
-        var unansweredSince: Instant?
+        /// When it was made, or renewal was last begun.
+        var since = Instant(nanoseconds: 0)
+        var isInitiator = false
     }
 
     let contact: Contact
@@ -69,8 +70,8 @@ enum SessionModel {
     /// A handshake is tried this often, this far apart.
     static let attempts = 5
     static let retryInterval = Duration.seconds(1)
-    /// After so long without an answer a new handshake is begun (WireGuard: keep-alive and rekey time-out, 15 s).
-    static let deadAfter = Duration.seconds(15)
+    /// Age at which the initiator renews (`SessionConfiguration.rekeyAfter`).
+    static let rekeyAfter = Duration.seconds(3600)
     /// Datagrams that wait for a session.
     static let queueLimit = 32
     /// Datagrams that a paused process finds in its socket when it runs again.

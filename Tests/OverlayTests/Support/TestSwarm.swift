@@ -91,7 +91,7 @@ struct TestSwarm {
                     .arrive(payload, from: number, to: target),
                     at: now + .seconds(delay.lowerBound + span * generator.unit()))
             case .event(let event): nodes[number].events.append((now, event))
-            case .learn, .forget: break
+            case .learn, .forget, .renewSession: break
             }
         }
         if let deadline = nodes[number].core.nextDeadline { queue.insert(.wake(number), at: max(deadline, now)) }
