@@ -124,7 +124,6 @@ final class SessionPeer {
     private(set) var queue: [[UInt8]] = []
     private(set) var queuedBytes = 0
 
-
     init(peer: PeerID, agreementKey: AgreementPublicKey) {
         self.peer = peer
         self.agreementKey = agreementKey

@@ -12,7 +12,13 @@ package struct AgreementPublicKey: Hashable, Sendable {
         self.identity = identity
     }
 
+    /// A key from the 32 bytes of another number, without going through an array.
+    package init(words identity: PeerID) { self.identity = identity }
+
     package var bytes: [UInt8] { identity.bytes }
+
+    /// The 32 bytes as a number.
+    package var words: PeerID { identity }
 }
 
 /// An X25519 key pair (RFC 7748) for handshakes.

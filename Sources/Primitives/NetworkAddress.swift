@@ -14,6 +14,16 @@ package struct NetworkAddress: Hashable, Comparable, Sendable {
         self.port = port
     }
 
+    /// The 16 address bytes as two numbers in network order.
+    package init(high: UInt64, low: UInt64, port: UInt16) {
+        self.high = high
+        self.low = low
+        self.port = port
+    }
+
+    /// The 16 address bytes as two numbers in network order.
+    package var addressWords: (high: UInt64, low: UInt64) { (high, low) }
+
     /// An IPv4 address.
     package init(ipv4 octets: (UInt8, UInt8, UInt8, UInt8), port: UInt16) {
         high = 0

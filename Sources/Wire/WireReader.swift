@@ -9,7 +9,11 @@ package struct WireReader {
     private var position: Int
     private let end: Int
 
-    package init(_ bytes: [UInt8]) { self.init(bytes[...]) }
+    package init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+        position = 0
+        end = bytes.count
+    }
 
     package init(_ slice: ArraySlice<UInt8>) {
         bytes = Array(slice)
@@ -31,6 +35,13 @@ package struct WireReader {
         position += size
         return value
     }
+
+    // The widths that messages have, so that other modules need not call the generic function, which the compiler does not
+    // specialise for them.
+    package mutating func read() throws(WireError) -> UInt8 { try read(UInt8.self) }
+    package mutating func read() throws(WireError) -> UInt16 { try read(UInt16.self) }
+    package mutating func read() throws(WireError) -> UInt32 { try read(UInt32.self) }
+    package mutating func read() throws(WireError) -> UInt64 { try read(UInt64.self) }
 
     /// A double; a NaN that is not the canonical one is refused.
     package mutating func readDouble() throws(WireError) -> Double {
@@ -118,8 +129,9 @@ package struct WireReader {
     }
 
     package mutating func readPeer() throws(WireError) -> PeerID {
-        guard let peer = PeerID(bytes: try readRaw(PeerID.byteCount)) else { throw .truncated }
-        return peer
+        guard remaining >= PeerID.byteCount else { throw .truncated }
+        defer { position += PeerID.byteCount }
+        return bytes.withUnsafeBytes { PeerID(memory: UnsafeRawBufferPointer(rebasing: $0[position...])) }
     }
 
     package mutating func readDigest() throws(WireError) -> Digest {
@@ -128,14 +140,13 @@ package struct WireReader {
     }
 
     package mutating func readAgreementKey() throws(WireError) -> AgreementPublicKey {
-        guard let key = AgreementPublicKey(bytes: try readRaw(AgreementPublicKey.byteCount)) else { throw .truncated }
-        return key
+        AgreementPublicKey(words: try readPeer())
     }
 
     package mutating func readAddress() throws(WireError) -> NetworkAddress {
-        let raw = try readRaw(16)
-        guard let address = NetworkAddress(addressBytes: raw, port: try read()) else { throw .truncated }
-        return address
+        let high = try read(UInt64.self).byteSwapped
+        let low = try read(UInt64.self).byteSwapped
+        return NetworkAddress(high: high, low: low, port: try read())
     }
 
     package mutating func readDuration() throws(WireError) -> Duration { .nanoseconds(try read(Int64.self)) }

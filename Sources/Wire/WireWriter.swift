@@ -16,6 +16,26 @@ package struct WireWriter {
         withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
+    // The widths that messages have, so that other modules need not call the generic function, which the compiler does not
+    // specialise for them.
+    package mutating func write(_ value: UInt8) { bytes.append(value) }
+    package mutating func write(_ value: UInt16) { append(value) }
+    package mutating func write(_ value: UInt32) { append(value) }
+    package mutating func write(_ value: UInt64) { append(value) }
+
+    private mutating func append<Integer: FixedWidthInteger>(_ value: Integer) {
+        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    /// Bytes whose number the reader knows.
+    package mutating func writeRaw(_ raw: [UInt8]) { bytes.append(contentsOf: raw) }
+
+    /// A varint length and the bytes.
+    package mutating func write(_ data: [UInt8]) {
+        writeVarint(UInt64(data.count))
+        bytes.append(contentsOf: data)
+    }
+
     /// A floating-point number as its IEEE 754 bits. NaN is written as the one canonical quiet NaN.
     package mutating func write(_ value: Double) { write((value.isNaN ? Double.nan : value).bitPattern) }
 
@@ -47,13 +67,14 @@ package struct WireWriter {
     /// UTF-8 with a varint length.
     package mutating func write(_ text: String) { write(Array(text.utf8)) }
 
-    package mutating func write(_ peer: PeerID) { writeRaw(peer.bytes) }
+    package mutating func write(_ peer: PeerID) { peer.forEachWord { append($0) } }
     package mutating func write(_ digest: Digest) { writeRaw(digest.bytes) }
-    package mutating func write(_ key: AgreementPublicKey) { writeRaw(key.bytes) }
+    package mutating func write(_ key: AgreementPublicKey) { write(key.words) }
 
     /// 16 address bytes in network order, then the port.
     package mutating func write(_ address: NetworkAddress) {
-        writeRaw(address.addressBytes)
+        append(address.addressWords.high.byteSwapped)
+        append(address.addressWords.low.byteSwapped)
         write(address.port)
     }
 
