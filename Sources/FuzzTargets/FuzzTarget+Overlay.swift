@@ -99,8 +99,8 @@ enum OverlaySamples {
             .ping(sequence: 1, viewDigest: 2), .ack(sequence: 1, viewDigest: 2),
             .pingRequest(sequence: 3, target: FuzzSamples.peer(3), timeoutMilliseconds: 500),
             .relayedAck(sequence: 3), .nack(sequence: 4), .alive(record), .suspect(accusation), .dead(accusation),
-            .left(Farewell(incarnation: 8, signer: signer)), .join(record), .stateRequest(after: nil),
-            .stateRequest(after: FuzzSamples.peer(4)), .statePage([record], through: FuzzSamples.peer(5)),
+            .left(Farewell(incarnation: 8, signer: signer)), .join(record), .stateRequest(after: nil, pages: 8),
+            .stateRequest(after: FuzzSamples.peer(4), pages: 255), .statePage([record], through: FuzzSamples.peer(5)),
             .viewBuckets(buckets), .viewItems(items), .viewRequest(prefixes: [1, 2, 3]),
         ]
     }

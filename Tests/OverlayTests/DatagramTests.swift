@@ -17,8 +17,8 @@ struct DatagramTests {
             .pingRequest(sequence: 3, target: Fixtures.peer(1), timeoutMilliseconds: 400),
             .relayedAck(sequence: 4), .nack(sequence: 5), .alive(Fixtures.record(1, incarnation: 9)),
             .suspect(accusation), .dead(accusation), .left(Farewell(incarnation: 3, signer: Fixtures.signer(1))),
-            .join(Fixtures.record(2, incarnation: 1)), .stateRequest(after: nil),
-            .stateRequest(after: Fixtures.peer(3)),
+            .join(Fixtures.record(2, incarnation: 1)), .stateRequest(after: nil, pages: 8),
+            .stateRequest(after: Fixtures.peer(3), pages: 16),
             .statePage([Fixtures.record(1, incarnation: 9)], through: Fixtures.peer(1)), .statePage([], through: nil),
             .viewBuckets(table.digests), .viewItems(items), .viewRequest(prefixes: [1, 2, 3]),
         ]

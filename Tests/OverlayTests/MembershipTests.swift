@@ -185,7 +185,7 @@ struct MembershipTests {
         var requests = 0
         repeat {
             requests += 1
-            harness.receive(.stateRequest(after: cursor), from: 5)
+            harness.receive(.stateRequest(after: cursor, pages: 8), from: 5)
             for message in harness.sent(to: 5) {
                 guard case .statePage(let records, let through) = message else { continue }
                 listed += records.map(\.peer)

@@ -45,7 +45,7 @@ struct NetworkExampleTests {
             ("dead", .dead(accusation)),
             ("left", .left(Farewell(incarnation: 1_000, signer: signer))),
             ("join", .join(record)),
-            ("state-request", .stateRequest(after: peer(0xBB))),
+            ("state-request", .stateRequest(after: peer(0xBB), pages: 16)),
             ("state-page", .statePage([record], through: nil)),
             ("view-buckets", .viewBuckets(buckets)),
             ("view-items", .viewItems(items)),

@@ -239,6 +239,8 @@ struct SupportStructuresTests {
         #expect(configuration.minimumSuspicion(count: 1) == .milliseconds(1500))
         #expect(configuration.minimumSuspicion(count: 16) == .milliseconds(1900))
         #expect(configuration.minimumSuspicion(count: 1024) == .milliseconds(2500))
-        #expect([1, 9, 10, 99, 100, 999].map { configuration.retransmits(count: $0) } == [4, 4, 8, 8, 12, 12])
+        let usual = [1, 9, 10, 99, 100, 999].map { configuration.retransmits(count: $0, queued: 1) }
+        #expect(usual == [4, 4, 8, 8, 12, 12])
+        #expect([1, 999].map { configuration.retransmits(count: $0, queued: 500) } == [3, 3], "a flood")
     }
 }

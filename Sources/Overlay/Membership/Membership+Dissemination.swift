@@ -27,14 +27,16 @@ extension Membership {
         nextGossip = nil
         guard !news.isEmpty, !live.isEmpty else { return }
         nextGossip = now + configuration.gossipInterval
+        let isFlood = news.count > configuration.floodItems
+        let datagrams = isFlood ? configuration.floodDatagrams : configuration.gossipDatagrams
         for peer in drawNeighbours(configuration.gossipFanOut) {
-            effects.append(.spread(to: peer, datagrams: configuration.gossipDatagrams))
+            effects.append(.spread(to: peer, datagrams: datagrams))
         }
     }
 
     /// Fills a datagram that is about to leave with news.
     package mutating func fill(_ packer: inout DatagramPacker) {
-        news.take(into: &packer, limit: configuration.retransmits(count: liveCount))
+        news.take(into: &packer, limit: configuration.retransmits(count: liveCount, queued: news.count))
     }
 
     /// Up to `count` different live peers for which `condition` holds, drawn at random.

@@ -15,6 +15,8 @@ struct Paging: Sendable {
     /// Who sent the last page.
     var source: PeerID
     var deadline: Instant
+    /// How many the next request asks for.
+    var pages: Int
 }
 
 extension Membership {
@@ -22,8 +24,9 @@ extension Membership {
     private static var maximumJoins: Int { 32 }
     /// A burst of pages is over when none has come for this long.
     private static var pageGap: Duration { .milliseconds(60) }
-    /// A request for pages is repeated after this long; a guess above every sane round trip.
-    private static var pageTimeout: Duration { .milliseconds(800) }
+    /// A request for pages is repeated, elsewhere, after this long: above most round trips, and soon enough for a newcomer
+    /// whose request came to somebody with too many.
+    private static var pageTimeout: Duration { .milliseconds(400) }
 
     // MARK: The newcomer
 
@@ -80,7 +83,8 @@ extension Membership {
             return
         }
         if let known = paging?.cursor, known >= cursor { return }
-        paging = Paging(cursor: cursor, source: sender, deadline: now + Self.pageGap)
+        let pages = paging?.pages ?? configuration.firstPages
+        paging = Paging(cursor: cursor, source: sender, deadline: now + Self.pageGap, pages: pages)
     }
 
     /// Asks for what follows, of a member drawn at random, so that one bootstrap peer does not carry a crowd by itself.
@@ -89,7 +93,10 @@ extension Membership {
         let source = draw(1) { $0.state == .alive && $0.roundTrip.smoothed != nil }.first ?? current.source
         paging?.source = source
         paging?.deadline = now + Self.pageTimeout
-        effects.append(.send([.stateRequest(after: current.cursor)], to: source))
+        let maximum = MembershipMessage.maximumPagesPerRequest
+        paging?.pages = min(current.pages * 2, Int(maximum))
+        let pages = UInt8(clamping: min(paging?.pages ?? 1, Int(maximum)))
+        effects.append(.send([.stateRequest(after: current.cursor, pages: pages)], to: source))
     }
 
     mutating func finishJoining(into effects: inout [Effect]) {
@@ -103,13 +110,30 @@ extension Membership {
     mutating func admit(_ record: PeerRecord, from sender: PeerID, at now: Instant, into effects: inout [Effect]) {
         guard record.peer == sender else { return counters.count(.unexpected) }
         hear(record, from: sender, at: now, into: &effects)
-        sendPages(after: nil, to: sender, into: &effects)
+        sendPages(max(1, takePages(configuration.firstPages, at: now)), after: nil, to: sender, into: &effects)
     }
 
-    /// Lists live members from a cursor on, this peer among them, in at most `pagesPerRequest` datagrams.
-    mutating func sendPages(after cursor: PeerID?, to receiver: PeerID, into effects: inout [Effect]) {
-        var records = listedRecords(after: cursor, except: receiver)
-        for page in 0..<configuration.pagesPerRequest {
+    /// Answers a request for further pages; in a crowd perhaps with nothing, and the newcomer asks somebody else.
+    mutating func answerStateRequest(
+        after cursor: PeerID?, pages: UInt8, from sender: PeerID, at now: Instant, into effects: inout [Effect]
+    ) {
+        let pages = takePages(Int(min(pages, MembershipMessage.maximumPagesPerRequest)), at: now)
+        guard pages > 0 else { return counters.count(.overLimit) }
+        sendPages(pages, after: cursor, to: sender, into: &effects)
+    }
+
+    /// As many of so many pages as may be sent now.
+    private mutating func takePages(_ wanted: Int, at now: Instant) -> Int {
+        if now >= pageBurst.end { pageBurst = (now + configuration.pageBurstInterval, configuration.pageBurst) }
+        let pages = min(wanted, pageBurst.left)
+        pageBurst.left -= pages
+        return pages
+    }
+
+    /// Lists live members from a cursor on, this peer among them, in at most so many datagrams.
+    mutating func sendPages(_ pages: Int, after cursor: PeerID?, to receiver: PeerID, into effects: inout [Effect]) {
+        var records = listedRecords(after: cursor, except: receiver, pages: pages)
+        for page in 0..<pages {
             var bytes = Self.pageOverheadBytes
             var count = 0
             for record in records.prefix(MembershipMessage.maximumRecordsPerPage) {
@@ -120,7 +144,7 @@ extension Membership {
             let rest = records.dropFirst(count)
             let through = rest.isEmpty ? nil : records.prefix(count).last?.peer
             effects.append(.send([.statePage(Array(records.prefix(count)), through: through)], to: receiver))
-            if rest.isEmpty || page + 1 == configuration.pagesPerRequest { return }
+            if rest.isEmpty || page + 1 == pages { return }
             records = rest
         }
     }
@@ -129,8 +153,10 @@ extension Membership {
     private static var pageOverheadBytes: Int { 1 + 1 + PeerID.byteCount + 1 }
 
     /// As many records as the pages of one request can hold, and one more to show that something follows.
-    private func listedRecords(after cursor: PeerID?, except receiver: PeerID) -> ArraySlice<PeerRecord> {
-        let maximum = configuration.pagesPerRequest * MembershipMessage.maximumRecordsPerPage + 1
+    private func listedRecords(
+        after cursor: PeerID?, except receiver: PeerID, pages: Int
+    ) -> ArraySlice<PeerRecord> {
+        let maximum = pages * MembershipMessage.maximumRecordsPerPage + 1
         var records: [PeerRecord] = []
         var ownIsListed = cursor.map { $0 >= peer } ?? false
         var position = cursor.map { others.position(of: $0) } ?? 0

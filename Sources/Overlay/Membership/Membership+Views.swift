@@ -22,7 +22,11 @@ extension Membership {
     mutating func compareView(
         _ digest: UInt64, with sender: PeerID, at now: Instant, into effects: inout [Effect]
     ) {
-        guard digest != view.root else { return }
+        guard digest != view.root else {
+            // Somebody else's view is the same: nothing is missing from the list that was being read.
+            paging = nil
+            return finishJoining(into: &effects)
+        }
         if let next = nextViewSync, now < next { return }
         let isPatient = now - (lastViewSync ?? startedAt) < configuration.viewSyncInterval * 2
         guard news.isEmpty || !isPatient else { return }

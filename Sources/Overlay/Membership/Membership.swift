@@ -82,6 +82,8 @@ package struct Membership: ProtocolCore {
     var retentions = DeadlineQueue<PeerID>()
     var joins: [JoinAttempt] = []
     var paging: Paging?
+    /// Pages that may still be sent before an instant.
+    var pageBurst = (end: Instant(nanoseconds: 0), left: 0)
 
     var nextProbe: Instant?
     var nextGossip: Instant?
@@ -188,7 +190,8 @@ package struct Membership: ProtocolCore {
         case .dead(let accusation): declareDead(accusation, from: sender, at: now, into: &effects)
         case .left(let farewell): bidFarewell(farewell, at: now, into: &effects)
         case .join(let record): admit(record, from: sender, at: now, into: &effects)
-        case .stateRequest(let cursor): sendPages(after: cursor, to: sender, into: &effects)
+        case .stateRequest(let cursor, let pages):
+            answerStateRequest(after: cursor, pages: pages, from: sender, at: now, into: &effects)
         case .statePage(let records, let cursor):
             takePage(records, through: cursor, from: sender, at: now, into: &effects)
         case .viewBuckets(let digests): answer(digests, from: sender, into: &effects)

@@ -8,6 +8,9 @@ package struct LinkPublisher: Sendable {
     package struct Policy: Hashable, Sendable {
         /// A new link waits this long for others to be measured, if measuring goes on.
         package var patience: Duration = .seconds(3)
+        /// ... and so much longer for each member: a publication costs every member a datagram, and measuring everybody's
+        /// partners takes longer in a large swarm. 1,000 members wait 23 s.
+        package var patiencePerMember: Duration = .milliseconds(20)
         /// Least time between two publications of changed figures.
         package var interval: Duration = .seconds(30)
         /// A figure must change by this share of itself ...
@@ -51,7 +54,11 @@ package struct LinkPublisher: Sendable {
     /// - Parameters:
     ///   - current: The present figures of all links worth publishing, sorted by peer.
     ///   - isMeasuring: Whether links that were never measured are about to be.
-    package mutating func publish(_ current: [LinkReport], isMeasuring: Bool, at now: Instant) -> [Page] {
+    ///   - members: Live members, to all of whom a publication goes.
+    package mutating func publish(
+        _ current: [LinkReport], isMeasuring: Bool, members: Int = 0, at now: Instant
+    ) -> [Page] {
+        let patience = policy.patience + policy.patiencePerMember * members
         let current = current.map(\.quantised)
         var hasNews = false
         var changed = false
@@ -64,14 +71,14 @@ package struct LinkPublisher: Sendable {
             if isSignificant(old, report) { changed = true }
         }
         firstNews = hasNews ? firstNews ?? now : nil
-        if let firstNews, !isMeasuring || now >= firstNews + policy.patience {
+        if let firstNews, !isMeasuring || now >= firstNews + patience {
             return publishAll(current, at: now)
         }
         if changed, lastPublication.map({ now >= $0 + policy.interval }) ?? true {
             return publishAll(current, at: now)
         }
         let rest = Duration.seconds(isMeasuring ? 1 : 10)
-        nextCheck = min(now + rest, firstNews.map { $0 + policy.patience } ?? now + rest)
+        nextCheck = min(now + rest, firstNews.map { $0 + patience } ?? now + rest)
         return []
     }
 

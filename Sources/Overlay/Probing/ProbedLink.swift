@@ -27,6 +27,8 @@ package struct ProbedLink: Sendable {
     let since: Instant
     var pending: [PendingEcho] = []
     var nextEcho: Instant?
+    /// When the link is looked at next.
+    var echoDue: Instant?
     var echoesLeft: Int
     var failures = 0
     var notBefore: Instant

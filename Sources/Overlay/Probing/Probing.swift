@@ -86,7 +86,8 @@ package struct Probing: ProtocolCore {
     private var typicalSession: Duration = .milliseconds(100)
     private var publisher: LinkPublisher
 
-    private var echoDeadline: Instant?
+    /// When which link's next echo is due, or its oldest one given up. An item that is not its link's `echoDue` is stale.
+    private var echoDeadlines = DeadlineQueue<(peer: PeerID, at: Instant)>()
     private var scheduleDeadline: Instant?
     private var selectionDeadline: Instant?
     private var publicationDeadline: Instant?
@@ -101,7 +102,7 @@ package struct Probing: ProtocolCore {
 
     package var nextDeadline: Instant? {
         var earliest = session?.deadline
-        for deadline in [echoDeadline, scheduleDeadline, selectionDeadline, publicationDeadline] {
+        for deadline in [echoDeadlines.first, scheduleDeadline, selectionDeadline, publicationDeadline] {
             if let deadline { earliest = earliest.map { min($0, deadline) } ?? deadline }
         }
         return earliest
@@ -130,7 +131,7 @@ package struct Probing: ProtocolCore {
     private mutating func timer(at now: Instant, _ effects: inout [Effect]) {
         if let deadline = selectionDeadline, now >= deadline { selectPartners(at: now) }
         if let current = session, now >= current.deadline { withSession(at: now, &effects) { $0.timer(at: now) } }
-        if let deadline = echoDeadline, now >= deadline { sendDueEchoes(at: now, &effects) }
+        sendDueEchoes(at: now, &effects)
         if let deadline = scheduleDeadline, now >= deadline { schedule(at: now, &effects) }
         if let deadline = publicationDeadline, now >= deadline { publish(at: now, &effects) }
     }
@@ -221,10 +222,9 @@ extension Probing {
         guard let place = Self.place(of: peer, in: linkOrder, present: false) else { return }
         linkOrder.insert(peer, at: place)
         var link = ProbedLink(since: now, echoes: configuration.firstEchoes)
-        let first = now + configuration.firstEchoInterval * generator.unit()
-        link.nextEcho = first
+        link.nextEcho = now + configuration.firstEchoInterval * generator.unit()
         links[peer] = link
-        echoDeadline = echoDeadline.map { min($0, first) } ?? first
+        noteEchoDeadline(of: peer)
     }
 
     private mutating func removeLink(to peer: PeerID) {
@@ -276,8 +276,10 @@ extension Probing {
     }
 
     private mutating func sendDueEchoes(at now: Instant, _ effects: inout [Effect]) {
-        echoDeadline = nil
-        for peer in linkOrder {
+        while let item = echoDeadlines.popDue(at: now) {
+            let peer = item.peer
+            guard links[peer]?.echoDue == item.at else { continue }
+            links[peer]?.echoDue = nil
             expireEchoes(to: peer, at: now, &effects)
             if let due = links[peer]?.nextEcho, now >= due {
                 sendEcho(to: peer, isPing: false, at: now, &effects)
@@ -309,12 +311,14 @@ extension Probing {
         }
     }
 
-    /// The earliest of a link's next echo and the end of the wait for its oldest one.
+    /// Queues the earliest of a link's next echo and the end of the wait for its oldest one.
     private mutating func noteEchoDeadline(of peer: PeerID) {
         guard let link = links[peer] else { return }
-        for deadline in [link.nextEcho, link.pending.first.map { $0.sentAt + configuration.echoTimeout }] {
-            if let deadline { echoDeadline = echoDeadline.map { min($0, deadline) } ?? deadline }
-        }
+        let expiry = link.pending.first.map { $0.sentAt + configuration.echoTimeout }
+        guard let due = [link.nextEcho, expiry].compactMap({ $0 }).min() else { return }
+        guard link.echoDue.map({ due < $0 }) ?? true else { return }
+        links[peer]?.echoDue = due
+        echoDeadlines.insert((peer, due), at: due)
     }
 }
 
@@ -459,7 +463,9 @@ extension Probing {
 extension Probing {
     /// Whether partners that can be expected to answer were never measured.
     private func isMeasuring(at now: Instant) -> Bool {
-        partners.contains { peer in
+        // Partners that are still to be chosen are links to come, too.
+        if members.count >= PartnerSelection.allPairsMembers, neighbours.isEmpty { return true }
+        return partners.contains { peer in
             guard let link = links[peer], link.measuredAt == nil, link.failures < 3 else { return false }
             // Without bandwidth sessions the first echoes are all that there is to wait for.
             let wait = configuration.measuresBandwidth ? .seconds(20) : configuration.firstEchoInterval * 5
@@ -479,7 +485,7 @@ extension Probing {
             }
             return link.report(of: peer)
         }
-        for page in publisher.publish(reports, isMeasuring: measuring, at: now) {
+        for page in publisher.publish(reports, isMeasuring: measuring, members: members.count, at: now) {
             effects.append(.publishLinks(page: page.index, value: page.value.wireBytes))
         }
         publicationDeadline = publisher.nextCheck ?? now + .seconds(10)
