@@ -99,8 +99,8 @@ package struct Simulator {
     /// The digest that all running peers have in common; `nil` if they differ or none runs.
     package var commonDigest: Digest? {
         var common: Digest?
-        for peer in peers {
-            guard let digest = peer.node?.snapshotDigest else { continue }
+        for index in peers.indices {  // not `for peer in peers`, which would copy every core
+            guard let digest = peers[index].node?.snapshotDigest else { continue }
             if let common, common != digest { return nil }
             common = digest
         }
@@ -231,7 +231,7 @@ extension Simulator {
     /// Feeds a core and does what it wants.
     private mutating func handle(_ input: OverlayInput, _ index: Int) {
         var effects: [OverlayEffect] = []
-        peers[index].node?.handle(input, at: time, into: &effects)
+        let deadline = peers[index].node?.step(input, at: time, into: &effects) ?? nil
         for effect in effects {
             switch effect {
             case .send(let payload, let peer):
@@ -252,7 +252,7 @@ extension Simulator {
             case .event(let event): observe(event, of: index)
             }
         }
-        if let deadline = peers[index].node?.nextDeadline {
+        if let deadline {
             let wake = max(deadline, time)
             if peers[index].wake != wake {
                 peers[index].wake = wake
@@ -273,7 +273,7 @@ extension Simulator {
             observer.recordDeath(index, other, at: time, isFalse: isFalse)
             observer.setBelief(index, other, alive: false)
         case .entryUpdated(let owner, let key):
-            guard let other = indices[owner], let version = peers[index].node?.entry(of: owner, key)?.version else {
+            guard let other = indices[owner], let version = peers[index].node?.version(of: owner, key) ?? nil else {
                 return
             }
             observer.recordVersion(index, other, key, version, at: time)

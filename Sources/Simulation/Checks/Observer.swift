@@ -15,6 +15,9 @@ package struct Observer {
     /// Violations kept for the report; more are only counted.
     package static let reportedViolations = 20
 
+    /// In larger swarms versions are not watched: a gigabyte of them would be.
+    package static let versionedPeers = 4096
+
     /// Peers whose process runs.
     package private(set) var isRunning: [Bool]
     /// Beliefs that differ from the truth: ordered pairs of a running observer and a subject.
@@ -26,13 +29,16 @@ package struct Observer {
     package private(set) var violationCount = 0
 
     private let count: Int
-    private var believesAlive: [[Bool]]
+    private let width: Int
+    // A bit a pair, a row an observer: the pairs of ten thousand peers fit in 12 MB.
+    private var beliefs: [UInt64]
     private var versions: [[UInt64: UInt64]]  // only looked up, never iterated
 
     package init(peers: Int) {
         count = peers
         isRunning = Array(repeating: false, count: peers)
-        believesAlive = Array(repeating: Array(repeating: false, count: peers), count: peers)
+        width = (peers + 63) / 64
+        beliefs = Array(repeating: 0, count: width * peers)
         versions = Array(repeating: [:], count: peers)
     }
 
@@ -40,18 +46,20 @@ package struct Observer {
     package var runningCount: Int { isRunning.count { $0 } }
 
     /// Whether an observer believes a subject to be alive.
-    package func believes(_ observer: Int, _ subject: Int) -> Bool { believesAlive[observer][subject] }
+    package func believes(_ observer: Int, _ subject: Int) -> Bool {
+        beliefs[observer * width + subject >> 6] >> UInt64(subject & 63) & 1 == 1
+    }
 
     /// A process was started (with an empty memory) or has ended.
     package mutating func setRunning(_ peer: Int, _ running: Bool) {
         guard isRunning[peer] != running else { return }
         if isRunning[peer] { wrongBeliefs -= row(peer) }
         for observer in 0..<count where observer != peer && isRunning[observer] {
-            wrongBeliefs += believesAlive[observer][peer] == running ? -1 : 1
+            wrongBeliefs += believes(observer, peer) == running ? -1 : 1
         }
         isRunning[peer] = running
         if running {
-            believesAlive[peer] = Array(repeating: false, count: count)
+            for word in 0..<width { beliefs[peer * width + word] = 0 }
             versions[peer] = [:]
             wrongBeliefs += row(peer)
         }
@@ -59,8 +67,8 @@ package struct Observer {
 
     /// An observer changed its belief.
     package mutating func setBelief(_ observer: Int, _ subject: Int, alive: Bool) {
-        guard observer != subject, believesAlive[observer][subject] != alive else { return }
-        believesAlive[observer][subject] = alive
+        guard observer != subject, believes(observer, subject) != alive else { return }
+        beliefs[observer * width + subject >> 6] ^= 1 << UInt64(subject & 63)
         if isRunning[observer] { wrongBeliefs += alive == isRunning[subject] ? -1 : 1 }
     }
 
@@ -73,6 +81,7 @@ package struct Observer {
     package mutating func recordVersion(
         _ observer: Int, _ owner: Int, _ key: EntryKey, _ version: UInt64, at now: Instant
     ) {
+        guard count <= Self.versionedPeers else { return }
         let place = UInt64(owner) << 16 | UInt64(key.kind) << 8 | UInt64(key.index)
         if let before = versions[observer][place], version < before {
             violate(
@@ -90,6 +99,6 @@ package struct Observer {
     }
 
     private func row(_ observer: Int) -> Int {
-        (0..<count).count { $0 != observer && believesAlive[observer][$0] != isRunning[$0] }
+        (0..<count).count { $0 != observer && believes(observer, $0) != isRunning[$0] }
     }
 }

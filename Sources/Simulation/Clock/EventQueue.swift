@@ -1,7 +1,7 @@
 package import Primitives
 
 /// What is to happen, ordered by time and, for equal times, by the order in which it was scheduled: the order that makes a
-/// simulation reproducible. A binary heap.
+/// simulation reproducible. A heap of four children a node, which is half as deep as a binary one.
 package struct EventQueue<Event> {
     private struct Item {
         var at: Instant
@@ -39,13 +39,7 @@ package struct EventQueue<Event> {
         }
         heap.append(Item(at: instant, sequence: sequence, slot: slot))
         sequence += 1
-        var child = heap.count - 1
-        while child > 0 {
-            let parent = (child - 1) / 2
-            guard heap[child] < heap[parent] else { break }
-            heap.swapAt(child, parent)
-            child = parent
-        }
+        raise(heap.count - 1)
     }
 
     /// The next event with its time, if it happens no later than `end`.
@@ -54,19 +48,40 @@ package struct EventQueue<Event> {
         slots[first.slot] = nil
         free.append(first.slot)
         let last = heap.removeLast()
-        if !heap.isEmpty {
-            heap[0] = last
-            var parent = 0
-            while true {
-                var least = parent
-                for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child] < heap[least] {
-                    least = child
-                }
-                guard least != parent else { break }
-                heap.swapAt(parent, least)
-                parent = least
-            }
-        }
+        if !heap.isEmpty { sink(last) }
         return (first.at, event)
+    }
+
+    /// Moves an item up to where it belongs.
+    private mutating func raise(_ start: Int) {
+        let item = heap[start]
+        var place = start
+        while place > 0 {
+            let parent = (place - 1) / 4
+            guard item < heap[parent] else { break }
+            heap[place] = heap[parent]
+            place = parent
+        }
+        heap[place] = item
+    }
+
+    /// Puts an item in place of the first one and moves it down to where it belongs.
+    private mutating func sink(_ item: Item) {
+        let count = heap.count
+        var place = 0
+        while true {
+            let firstChild = 4 * place + 1
+            guard firstChild < count else { break }
+            var least = firstChild
+            var child = firstChild + 1
+            while child < min(firstChild + 4, count) {
+                if heap[child] < heap[least] { least = child }
+                child += 1
+            }
+            guard heap[least] < item else { break }
+            heap[place] = heap[least]
+            place = least
+        }
+        heap[place] = item
     }
 }
