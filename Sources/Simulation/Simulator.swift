@@ -23,13 +23,17 @@ package struct Simulator {
         case pause(Int, Duration)
         /// Replaces all partitions; none heals the network.
         case partition([Partition])
+        /// Changes what the network does to packets; rates and places of peers stay.
+        case setNetwork(NetworkProfile)
         /// Changes the share of lost packets.
         case setLoss(Double)
+        /// A liar tells lies to some peers.
+        case lie(Int)
         /// Publishes an entry of a peer.
         case publish(Int, EntryKey, [UInt8])
     }
 
-    private enum Event {
+    enum Event {
         case arrival(Packet)
         case delivery(Packet)
         case wake(Int, Instant)
@@ -41,32 +45,46 @@ package struct Simulator {
 
     /// The virtual time.
     package private(set) var time = Instant(nanoseconds: 0)
-    package private(set) var observer: Observer
-    package private(set) var network: SimulatedNetwork
+    package internal(set) var observer: Observer
+    package internal(set) var network: SimulatedNetwork
     /// Datagrams delivered to cores.
-    package private(set) var deliveries = 0
+    package internal(set) var deliveries = 0
+    /// Gets a line for everything that is worth knowing about a run.
+    package var tracer: ((TraceLine) -> Void)?
+    /// Whether packets are traced, too.
+    package var tracesPackets = false
 
     private let configuration: OverlayNode.Configuration
     private let indices: [PeerID: Int]  // only looked up, never iterated
-    private var peers: [SimulatedPeer]
-    private var queue = EventQueue<Event>()
-    private var generator: SeededGenerator
-    private var trace: UInt64 = 0xCBF2_9CE4_8422_2325
+    var peers: [SimulatedPeer]
+    var queue = EventQueue<Event>()
+    var generator: SeededGenerator
+    var traceHash: UInt64 = 0xCBF2_9CE4_8422_2325
+    private(set) var hasLiars = false
+    var liarMemory = LiarMemory()
 
     /// Virtual wall clock at the beginning, in milliseconds; incarnations come from it.
     private static let epochMilliseconds: UInt64 = 1_750_000_000_000
 
-    /// A swarm of peers of which none runs yet.
+    /// A swarm of peers of which none runs yet. The last peers, but never the first, are behind address translators, one for
+    /// each of `nats`.
     package init(
         peers count: Int, profile: NetworkProfile, seed: UInt64,
-        configuration: OverlayNode.Configuration = OverlayNode.Configuration()
+        configuration: OverlayNode.Configuration = OverlayNode.Configuration(), clocks: ClockProfile = .exact,
+        nats: [NATBox.Kind] = []
     ) {
         self.configuration = configuration
         generator = SeededGenerator(seed: seed)
         network = SimulatedNetwork(profile: profile, peers: count, generator: generator.split())
         observer = Observer(peers: count)
         var identities = generator.split()
-        peers = (0..<count).map { index in SimulatedPeer(contact: Self.contact(index, &identities)) }
+        let firstHidden = count - nats.count
+        peers = (0..<count).map { index in
+            let contact = Self.contact(index, &identities)
+            var peer = SimulatedPeer(contact: contact, clock: PeerClock(profile: clocks, using: &identities))
+            if index >= firstHidden, index > 0 { peer.nat = NATBox(kind: nats[index - firstHidden]) }
+            return peer
+        }
         var indices: [PeerID: Int] = [:]
         for (index, peer) in peers.enumerated() { indices[peer.contact.peer] = index }
         self.indices = indices
@@ -84,6 +102,18 @@ package struct Simulator {
     /// A peer's core, if it runs.
     package func node(_ index: Int) -> OverlayNode? { peers[index].node }
 
+    /// Whether a peer can be reached by anybody: no address translator is before it.
+    package func isPublic(_ index: Int) -> Bool { peers[index].nat == nil }
+
+    /// What a peer lies about.
+    package func lie(_ index: Int) -> Lie? { peers[index].lie }
+
+    /// Makes a peer a liar.
+    package mutating func corrupt(_ index: Int, _ lie: Lie) {
+        peers[index].lie = lie
+        hasLiars = true
+    }
+
     /// Whether some process is not running though nobody has killed it.
     package var isAnyonePaused: Bool { peers.contains { $0.pausedUntil != nil } }
 
@@ -96,10 +126,13 @@ package struct Simulator {
     /// The most UDP payload bytes that any peer has sent.
     package var mostSentBytes: Int { peers.map(\.sentBytes).max() ?? 0 }
 
+    /// The snapshot digest of a running peer.
+    package func digest(of index: Int) -> Digest? { peers[index].node?.snapshotDigest }
+
     /// The digest that all running peers have in common; `nil` if they differ or none runs.
     package var commonDigest: Digest? {
         var common: Digest?
-        for index in peers.indices {  // not `for peer in peers`, which would copy every core
+        for index in 0..<peers.count {  // not `for peer in peers`, which would copy every core
             guard let digest = peers[index].node?.snapshotDigest else { continue }
             if let common, common != digest { return nil }
             common = digest
@@ -110,8 +143,8 @@ package struct Simulator {
     /// SHA-256 over everything that was delivered when, and over the final views: equal for equal runs.
     package var digest: Digest {
         var builder = DigestBuilder()
-        builder.update(withUnsafeBytes(of: trace.littleEndian) { Array($0) })
-        for peer in peers {
+        builder.update(withUnsafeBytes(of: traceHash.littleEndian) { Array($0) })
+        for peer in peers {  // once a run
             guard let node = peer.node else { continue }
             builder.update(node.snapshotDigest.bytes)
             for member in node.members { builder.update(member.peer.bytes + [member.state.rawValue]) }
@@ -180,6 +213,7 @@ extension Simulator {
     }
 
     private mutating func act(_ action: Action) {
+        if tracer != nil { trace(action) }
         switch action {
         case .start(let index, let known): start(index, knowing: known)
         case .crash(let index): stop(index)
@@ -196,19 +230,27 @@ extension Simulator {
             peers[index].pausedUntil = until
             queue.push(.resume(index, until), at: until)
         case .partition(let partitions): network.partitions = partitions
+        case .setNetwork(let profile): network.profile = profile
         case .setLoss(let loss): network.profile.loss = loss
+        case .lie(let index): tellLies(index)
         case .publish(let index, let key, let value): handle(.publish(key, value: value), index)
         }
+    }
+
+    /// What a wall clock shows.
+    private static func wallMilliseconds(_ local: Instant) -> UInt64 {
+        UInt64(Int64(epochMilliseconds) + local.nanoseconds / 1_000_000)
     }
 
     private mutating func start(_ index: Int, knowing known: [Int]) {
         if peers[index].node != nil { stop(index) }
         peers[index].life += 1
         peers[index].cache = []
+        peers[index].cached = []
         let contact = peers[index].contact
         let node = OverlayNode(
             configuration: configuration, contact: contact, signer: .simulated(contact.peer),
-            incarnation: Self.epochMilliseconds + UInt64(time.nanoseconds / 1_000_000), seed: generator.next())
+            incarnation: Self.wallMilliseconds(peers[index].clock.local(time)), seed: generator.next())
         peers[index].node = node
         observer.setRunning(index, true)
         handle(.start(known: known.filter { $0 != index }.prefix(32).map { peers[$0].contact }), index)
@@ -221,7 +263,7 @@ extension Simulator {
     private mutating func stop(_ index: Int) {
         peers[index].node = nil
         peers[index].sessions = [:]
-        peers[index].reachable = []
+        peers[index].ports = [:]
         peers[index].backlog = []
         peers[index].pausedUntil = nil
         peers[index].wake = nil
@@ -229,9 +271,10 @@ extension Simulator {
     }
 
     /// Feeds a core and does what it wants.
-    private mutating func handle(_ input: OverlayInput, _ index: Int) {
+    mutating func handle(_ input: OverlayInput, _ index: Int) {
         var effects: [OverlayEffect] = []
-        let deadline = peers[index].node?.step(input, at: time, into: &effects) ?? nil
+        let now = peers[index].clock.local(time)
+        let deadline = peers[index].node?.step(input, at: now, into: &effects) ?? nil
         for effect in effects {
             switch effect {
             case .send(let payload, let peer):
@@ -241,19 +284,19 @@ extension Simulator {
                 }
                 if let receiver = indices[peer] { send(payload, from: index, to: receiver) }
             case .learn(let contact):
-                if let other = indices[contact.peer], peers[index].reachable.insert(other).inserted {
-                    peers[index].cache.append(other)
-                }
+                guard let other = indices[contact.peer] else { continue }
+                if peers[index].ports[other] == nil { peers[index].ports[other] = announcedPort(other) }
+                if peers[index].cached.insert(other).inserted { peers[index].cache.append(other) }
             case .forget(let peer): if let other = indices[peer] { peers[index].sessions[other] = nil }
             case .renewSession(let peer):
                 // The session at hand stays in use until the handshake is through.
-                guard let other = indices[peer], peers[index].sessions[other]?.life != nil else { continue }
-                transmit(.handshake, from: index, to: other, toLife: 0)
+                guard let other = indices[peer], peers[index].sessions[other]?.isProven == true else { continue }
+                renew(index, other)
             case .event(let event): observe(event, of: index)
             }
         }
         if let deadline {
-            let wake = max(deadline, time)
+            let wake = max(peers[index].clock.virtual(deadline), time)
             if peers[index].wake != wake {
                 peers[index].wake = wake
                 queue.push(.wake(index, wake), at: wake)
@@ -264,6 +307,7 @@ extension Simulator {
     }
 
     private mutating func observe(_ event: OverlayEvent, of index: Int) {
+        if tracer != nil { trace(event, of: index) }
         switch event {
         case .memberUp(let peer): if let other = indices[peer] { observer.setBelief(index, other, alive: true) }
         case .memberLeft(let peer): if let other = indices[peer] { observer.setBelief(index, other, alive: false) }
@@ -278,109 +322,10 @@ extension Simulator {
             }
             observer.recordVersion(index, other, key, version, at: time)
         case .equivocation(let owner, let key):
+            guard let other = indices[owner] else { return }
+            guard peers[other].lie == nil else { return observer.recordBlame(index, other, .equivocation) }
             observer.violate("peer \(index) saw two values for one version of entry \(key) of \(owner.short)", at: time)
         default: break
-        }
-    }
-}
-
-// MARK: - Sessions and packets
-
-extension Simulator {
-    private mutating func send(_ payload: [UInt8], from sender: Int, to receiver: Int) {
-        guard let session = peers[sender].sessions[receiver] else {
-            guard peers[sender].reachable.contains(receiver) else { return }
-            peers[sender].sessions[receiver] = SimulatedPeer.Session(queue: [payload])
-            retry(sender, receiver, peers[sender].life)
-            return
-        }
-        if let life = session.life {
-            transmit(.data(payload), from: sender, to: receiver, toLife: life)
-            if session.isInitiator, time >= session.since + SessionModel.rekeyAfter {
-                peers[sender].sessions[receiver]?.since = time
-                transmit(.handshake, from: sender, to: receiver, toLife: 0)
-            }
-        } else if session.queue.count < SessionModel.queueLimit {
-            peers[sender].sessions[receiver]?.queue.append(payload)
-        }
-    }
-
-    /// Tries a handshake, and once more later if there is no answer.
-    private mutating func retry(_ sender: Int, _ receiver: Int, _ life: UInt32) {
-        guard peers[sender].life == life, peers[sender].node != nil, var session = peers[sender].sessions[receiver],
-            session.life == nil
-        else { return }
-        guard session.attempts < SessionModel.attempts else {
-            peers[sender].sessions[receiver] = nil
-            handle(.sessionFailed(identity(receiver)), sender)
-            return
-        }
-        session.attempts += 1
-        peers[sender].sessions[receiver] = session
-        transmit(.handshake, from: sender, to: receiver, toLife: 0)
-        queue.push(.retry(from: sender, to: receiver, life: life), at: time + SessionModel.retryInterval)
-    }
-
-    private mutating func transmit(_ kind: Packet.Kind, from sender: Int, to receiver: Int, toLife: UInt32) {
-        let packet = Packet(kind: kind, from: sender, to: receiver, fromLife: peers[sender].life, toLife: toLife)
-        peers[sender].sentBytes += packet.byteCount
-        peers[sender].sentDatagrams += 1
-        let arrivals = network.send(from: sender, to: receiver, bytes: packet.byteCount, at: time)
-        if let first = arrivals.first { queue.push(.arrival(packet), at: first) }
-        if let second = arrivals.second { queue.push(.arrival(packet), at: second) }
-    }
-
-    private mutating func deliver(_ packet: Packet) {
-        guard peers[packet.to].node != nil else { return }
-        if peers[packet.to].pausedUntil != nil {
-            if peers[packet.to].backlog.count < SessionModel.backlogLimit { peers[packet.to].backlog.append(packet) }
-        } else {
-            accept(packet)
-        }
-    }
-
-    private mutating func accept(_ packet: Packet) {
-        let (sender, receiver) = (packet.from, packet.to)
-        guard peers[receiver].node != nil else { return }
-        record(packet)
-        switch packet.kind {
-        case .handshake:
-            let waiting = peers[receiver].sessions[sender]?.queue ?? []
-            establish(receiver, sender, life: packet.fromLife, isInitiator: false)
-            transmit(.response, from: receiver, to: sender, toLife: packet.fromLife)
-            for payload in waiting { transmit(.data(payload), from: receiver, to: sender, toLife: packet.fromLife) }
-        case .response:
-            guard packet.toLife == peers[receiver].life, let session = peers[receiver].sessions[sender],
-                session.life != packet.fromLife
-            else { return }
-            establish(receiver, sender, life: packet.fromLife, isInitiator: true)
-            for payload in session.queue {
-                transmit(.data(payload), from: receiver, to: sender, toLife: packet.fromLife)
-            }
-        case .data(let payload):
-            guard packet.toLife == peers[receiver].life, peers[receiver].sessions[sender]?.life == packet.fromLife
-            else {
-                return
-            }
-            deliveries += 1
-            handle(.datagram(payload, from: identity(sender)), receiver)
-        }
-    }
-
-    private mutating func establish(_ index: Int, _ other: Int, life: UInt32, isInitiator: Bool) {
-        peers[index].sessions[other] = SimulatedPeer.Session(life: life, since: time, isInitiator: isInitiator)
-        peers[index].reachable.insert(other)
-        handle(.sessionEstablished(identity(other), peers[other].contact.addresses[0]), index)
-    }
-
-    /// Mixes a delivery into the trace (FNV-1a over words).
-    private mutating func record(_ packet: Packet) {
-        func mix(_ word: UInt64, _ trace: inout UInt64) { trace = (trace ^ word) &* 0x0000_0100_0000_01B3 }
-        mix(UInt64(bitPattern: time.nanoseconds), &trace)
-        mix(UInt64(packet.from) << 32 | UInt64(packet.to), &trace)
-        mix(UInt64(packet.byteCount), &trace)
-        if case .data(let payload) = packet.kind {
-            mix(payload.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }, &trace)
         }
     }
 }

@@ -75,4 +75,38 @@ import Testing
         let error = try #require(measurement.bandwidthError)
         #expect(error.median < 0.02 && error.most < 0.05, "relative errors \(error)")
     }
+
+    @Test("Peers behind every kind of address translator, with clocks that drift, join and are not taken for dead")
+    func hidden() {
+        let report = run(.lossy, peers: 20, seconds: 20) {
+            $0.nats = NATBox.Kind.allCases
+            $0.clocks = ClockProfile(driftPartsPerMillion: 200, offset: .seconds(2))
+        }
+        #expect(report.violations == [] && report.falseDeaths == 0)
+        #expect(report.packetsFiltered > 0, "no packet met a closed translator")
+    }
+
+    @Test("A seed that nobody has tried breaks nothing either")
+    func randomSeed() {
+        var system = SystemRandomNumberGenerator()
+        let seed = system.next() >> 32
+        print(
+            "random seed of this run: \(seed) (weft simulate --scenario chaos --peers 12 --seconds 15 --seed \(seed))")
+        let report = run(.chaos, peers: 12, seed: seed, seconds: 15)
+        #expect(report.violations == [], "seed \(seed)")
+    }
+
+    @Test("A trace tells who started and who died, in order of time")
+    func trace() {
+        var lines: [TraceLine] = []
+        var options = ScenarioOptions(scenario: .crash, peers: 5, seed: 1)
+        options.measuresBandwidth = false
+        let report = ScenarioRunner.run(options, tracer: { lines.append($0) })
+        #expect(report.violations == [])
+        #expect(lines.count { $0.text.hasPrefix("starts") } == 5)
+        #expect(lines.count { $0.text == "crashes" } == 3)
+        #expect(lines.contains { $0.text.hasPrefix("down ") })
+        #expect(zip(lines, lines.dropFirst()).allSatisfy { $0.at <= $1.at })
+        #expect(lines.first?.description.hasPrefix("0.000000\t0\tstarts") == true)
+    }
 }

@@ -59,4 +59,32 @@ import Testing
         #expect(
             (3900...4100).contains(arrived) && (330...470).contains(doubled), "\(arrived) arrived, \(doubled) twice")
     }
+
+    @Test("Losses of a bad time come together, and are as many as the chain says")
+    func bursts() {
+        var network = network {
+            $0.uplinks = [Bandwidth(bytesPerSecond: 1e12)]
+            $0.bursts = BurstLoss(good: .milliseconds(900), bad: .milliseconds(100), lossWhenBad: 0.8)
+        }
+        let lost = (0..<20_000).map {
+            network.send(from: 0, to: 1, bytes: 100, at: start + .milliseconds(10 * $0)).first == nil
+        }
+        let share = Double(lost.count { $0 }) / Double(lost.count)
+        #expect((0.065...0.095).contains(share), "\(share) lost, 0.08 expected")
+        // After a lost packet the next one, 10 ms later, meets the same bad time in nine cases of ten.
+        let pairs = zip(lost, lost.dropFirst())
+        let after = Double(pairs.count { $0 && $1 }) / Double(lost.count { $0 })
+        #expect((0.64...0.80).contains(after), "\(after) lost after a loss, 0.72 expected")
+    }
+
+    @Test("Damaged packets arrive, and are marked")
+    func corruption() {
+        var network = network {
+            $0.corruption = 0.1
+            $0.uplinks = [Bandwidth(bytesPerSecond: 1e12)]
+        }
+        let passages = (0..<2000).map { _ in network.send(from: 0, to: 1, bytes: 100, at: start) }
+        let damaged = passages.count { $0.isCorrupted && $0.first != nil }
+        #expect((150...250).contains(damaged) && network.counters.corrupted == damaged)
+    }
 }

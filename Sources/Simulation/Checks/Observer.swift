@@ -28,6 +28,12 @@ package struct Observer {
     package private(set) var violations: [String] = []
     package private(set) var violationCount = 0
 
+    /// How often honest peers blamed each peer for something that no honest peer does.
+    package private(set) var blames: [Int]
+    /// Drops of which the sender of a datagram is guilty. Equivocation is not among them, because an honest peer may pass on
+    /// one of two values (the owner is named by an event), nor are entries over a limit, for the same reason.
+    static let blamableDrops: [OverlayDrop] = [.malformed, .forged, .unexpected]
+
     private let count: Int
     private let width: Int
     // A bit a pair, a row an observer: the pairs of ten thousand peers fit in 12 MB.
@@ -40,6 +46,12 @@ package struct Observer {
         width = (peers + 63) / 64
         beliefs = Array(repeating: 0, count: width * peers)
         versions = Array(repeating: [:], count: peers)
+        blames = Array(repeating: 0, count: peers)
+    }
+
+    /// An honest observer dropped something for which it blames the subject.
+    package mutating func recordBlame(_ observer: Int, _ subject: Int, _ reason: OverlayDrop) {
+        blames[subject] += 1
     }
 
     /// Peers that run.

@@ -10,6 +10,10 @@ package struct NetworkProfile: Hashable, Sendable {
     package var jitterShare: Double
     /// Share of packets lost, each by itself.
     package var loss: Double
+    /// Loss in bursts at the senders' access links, besides.
+    package var bursts: BurstLoss?
+    /// Share of packets whose bytes are damaged on the way. No session accepts them: they are counted and dropped.
+    package var corruption: Double = 0
     /// Share of packets that arrive twice.
     package var duplication: Double
     /// Share of packets held back so that later ones overtake them, and for how long at most.
@@ -21,6 +25,17 @@ package struct NetworkProfile: Hashable, Sendable {
     /// An access queue holds what it can pass in this time, and at least `queueBytes`; what comes on top is dropped.
     package var queueTime: Duration
     package var queueBytes: Int
+
+    /// Nothing lost, doubled, damaged or out of order.
+    package var healthy: NetworkProfile {
+        var result = self
+        result.bursts = nil
+        result.loss = 0
+        result.corruption = 0
+        result.duplication = 0
+        result.reordering = 0
+        return result
+    }
 
     /// Peers all over the world behind access links of 20 Mbit/s to 1 Gbit/s, 5 to 120 ms apart, with 0.1 % loss.
     package static let world = NetworkProfile(

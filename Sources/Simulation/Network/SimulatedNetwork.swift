@@ -1,7 +1,7 @@
 package import Primitives
 
-/// The network of a simulation: a FIFO queue at each peer's uplink, a delay with jitter, loss, reordering and duplication
-/// on the way, partitions, and a FIFO queue at the receiver's downlink.
+/// The network of a simulation: a FIFO queue at each peer's uplink, a delay with jitter, loss, corruption, reordering and
+/// duplication on the way, partitions, and a FIFO queue at the receiver's downlink.
 package struct SimulatedNetwork: Sendable {
     /// One peer's access link.
     package struct Access: Hashable, Sendable {
@@ -15,6 +15,16 @@ package struct SimulatedNetwork: Sendable {
         package var lost = 0
         package var queueDrops = 0
         package var cut = 0
+        package var corrupted = 0
+        /// Packets that an address translator did not let in.
+        package var filtered = 0
+    }
+
+    /// When a packet and, rarely, a copy of it reach the receiver's access link, and whether its bytes are damaged.
+    package struct Passage: Hashable, Sendable {
+        package var first: Instant?
+        package var second: Instant?
+        package var isCorrupted = false
     }
 
     package var profile: NetworkProfile
@@ -25,6 +35,7 @@ package struct SimulatedNetwork: Sendable {
     private let places: [(x: Double, y: Double)]
     private var upFree: [Instant]
     private var downFree: [Instant]
+    private var bursts: [BurstLoss.State]
     private var generator: SeededGenerator
     private let jitterSeed: UInt64
 
@@ -40,6 +51,7 @@ package struct SimulatedNetwork: Sendable {
         places = (0..<peers).map { _ in (generator.unit(), generator.unit()) }
         upFree = Array(repeating: Instant(nanoseconds: 0), count: peers)
         downFree = upFree
+        bursts = Array(repeating: BurstLoss.State(), count: peers)
         jitterSeed = generator.next()
         self.generator = generator
     }
@@ -58,26 +70,38 @@ package struct SimulatedNetwork: Sendable {
         min(access[sender].up, access[receiver].down)
     }
 
-    /// Sends a packet: when it and, rarely, a copy of it reach the receiver's access link.
-    package mutating func send(
-        from sender: Int, to receiver: Int, bytes: Int, at now: Instant
-    ) -> (first: Instant?, second: Instant?) {
+    /// Counts a packet that an address translator did not let in.
+    package mutating func countFiltered() { counters.filtered += 1 }
+
+    /// Sends a packet.
+    package mutating func send(from sender: Int, to receiver: Int, bytes: Int, at now: Instant) -> Passage {
         counters.sent += 1
         guard let departure = Self.queue(&upFree[sender], access[sender].up, bytes, now, profile) else {
             counters.queueDrops += 1
-            return (nil, nil)
+            return Passage()
         }
         guard !partitions.contains(where: { $0.stops(from: sender, to: receiver) }) else {
             counters.cut += 1
-            return (nil, nil)
+            return Passage()
         }
-        guard profile.loss == 0 || generator.unit() >= profile.loss else {
+        guard !draw(profile.loss), !isLostInBurst(sender, at: departure) else {
             counters.lost += 1
-            return (nil, nil)
+            return Passage()
         }
-        let isDoubled = profile.duplication > 0 && generator.unit() < profile.duplication
-        func arrival() -> Instant { departure + drawDelay(sender, receiver, at: departure) }
-        return (arrival(), isDoubled ? arrival() : nil)
+        let isDoubled = draw(profile.duplication)
+        var passage = Passage(first: departure + drawDelay(sender, receiver, at: departure))
+        if isDoubled { passage.second = departure + drawDelay(sender, receiver, at: departure) }
+        passage.isCorrupted = draw(profile.corruption)
+        if passage.isCorrupted { counters.corrupted += 1 }
+        return passage
+    }
+
+    /// Whether something of this probability happens; draws nothing if it cannot.
+    private mutating func draw(_ share: Double) -> Bool { share > 0 && generator.unit() < share }
+
+    private mutating func isLostInBurst(_ sender: Int, at now: Instant) -> Bool {
+        guard let loss = profile.bursts else { return false }
+        return bursts[sender].advance(to: now, loss, using: &generator) && draw(loss.lossWhenBad)
     }
 
     /// Passes a packet through the receiver's access link: when it reaches the peer, or `nil` if its queue is full.

@@ -18,6 +18,8 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
     case measure
     /// The seed chooses faults of every kind; then the network heals and the swarm must agree again.
     case chaos
+    /// One peer in ten lies in one of the ways of `Lie`.
+    case liar
 
     /// For people.
     package var summary: String {
@@ -31,6 +33,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
         case .churn: "a tenth of the peers are replaced every minute"
         case .measure: "links are measured and compared with the truth"
         case .chaos: "random faults of every kind, then the network heals"
+        case .liar: "a tenth of the peers forge, replay, equivocate, exceed limits or send garbage"
         }
     }
 
@@ -39,6 +42,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
         switch self {
         case .join, .measure, .crash, .leave: 30
         case .steady, .lossy, .partition, .churn, .chaos: 60
+        case .liar: 40
         }
     }
 }
@@ -52,6 +56,12 @@ package struct ScenarioOptions: Sendable {
     /// Virtual seconds of the main phase.
     package var seconds: Double
     package var profile = NetworkProfile.world
+    /// How wrong the peers' clocks are.
+    package var clocks = ClockProfile.exact
+    /// Address translators in front of the last peers, one each; the first peer has none.
+    package var nats: [NATBox.Kind] = []
+    /// Whether a trace lists packets, too.
+    package var tracesPackets = false
     /// Whether bandwidth is measured; most of the packets of a simulation are those of trains.
     package var measuresBandwidth = true
 

@@ -58,6 +58,13 @@ package struct SimulationReport: Hashable, Sendable, Codable {
     /// Packets lost on the way and dropped in full queues.
     package var packetsLost = 0
     package var queueDrops = 0
+    /// Packets damaged on the way, and packets that address translators did not let in.
+    package var packetsCorrupted = 0
+    package var packetsFiltered = 0
+    /// Liars, those of them that honest peers named, and honest peers that were named.
+    package var liars: Int?
+    package var namedLiars: Int?
+    package var namedHonest: Int?
     /// Invariants broken; empty in a good run.
     package var violations: [String] = []
     /// Equal for equal runs.

@@ -35,6 +35,21 @@ struct SimulateCommand: AsyncParsableCommand {
     @Flag(help: "Measure no bandwidth: most simulated packets are those of the measurements.")
     var noTrains = false
 
+    @Option(help: "Write what happened, line by line, to a file: virtual seconds, peer, event; separated by tabs.")
+    var trace: String?
+
+    @Flag(help: "List every packet that was read in the trace, too.")
+    var tracePackets = false
+
+    @Flag(help: "Play every promise of the protocols with its bar, instead of one scenario. Takes a while.")
+    var table = false
+
+    @Option(help: "Of the table, only this row; may be repeated.")
+    var only: [String] = []
+
+    @Option(help: "Seeds of the table's sweep.")
+    var sweepSeeds = 200
+
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -42,17 +57,25 @@ struct SimulateCommand: AsyncParsableCommand {
         guard seconds.map({ $0 > 0 && $0 <= 1e6 }) ?? true else {
             throw ValidationError("--seconds must be from 0 to 1000000.")
         }
+        guard (1...100_000).contains(sweepSeeds) else {
+            throw ValidationError("--sweep-seeds must be from 1 to 100000.")
+        }
+        guard table || only.isEmpty else { throw ValidationError("--only needs --table.") }
         guard (1...100_000).contains(seeds) else { throw ValidationError("--seeds must be from 1 to 100000.") }
     }
 
     func run() async throws {
+        if table {
+            return try await SimulationTable(only: only, seed: seed, sweepSeeds: sweepSeeds, json: output.json).run()
+        }
         var reports: [SimulationReport] = []
         for offset in 0..<seeds {
             var options = ScenarioOptions(
                 scenario: scenario, peers: peers, seed: seed &+ UInt64(offset), seconds: seconds)
             if local { options.profile = .local }
             options.measuresBandwidth = !noTrains
-            reports.append(play(options))
+            options.tracesPackets = tracePackets
+            reports.append(try play(options))
         }
         if output.json {
             if reports.count == 1 { try printJSON(reports[0]) } else { try printJSON(reports) }
@@ -64,18 +87,22 @@ struct SimulateCommand: AsyncParsableCommand {
         }
     }
 
-    private func play(_ options: ScenarioOptions) -> SimulationReport {
+    private func play(_ options: ScenarioOptions) throws -> SimulationReport {
+        var lines: [String] = []
         let progress = ProgressLine()
         let clock = ContinuousClock()
         let start = clock.now
         var shown = start
         let title = "\(options.scenario.rawValue), \(options.peers) peers, seed \(options.seed)"
-        let report = ScenarioRunner.run(options) { virtual in
-            guard !output.json, clock.now - shown > .milliseconds(200) else { return }
-            shown = clock.now
-            progress.show("\(title): \(Int(virtual)) virtual seconds")
-        }
+        let report = ScenarioRunner.run(
+            options,
+            progress: { virtual in
+                guard !output.json, clock.now - shown > .milliseconds(200) else { return }
+                shown = clock.now
+                progress.show("\(title): \(Int(virtual)) virtual seconds")
+            }, tracer: trace == nil ? nil : { lines.append($0.description) })
         progress.clear()
+        if let trace { try writeFile(lines.joined(separator: "\n") + "\n", to: trace) }
         let elapsed = Self.seconds(clock.now - start)
         guard !output.json else { return report }
         if seeds > 1 {
@@ -101,6 +128,9 @@ struct SimulateCommand: AsyncParsableCommand {
         row("goodbye known", report.leaveSeconds.map { Self.text($0, unit: " s") })
         row("healed", report.healSeconds.map { "\(Self.text($0)) s after the last fault" })
         row("missing from views", report.worstMissingShare.map { "\(Self.text($0 * 100)) % at the worst moment" })
+        if let liars = report.liars, let named = report.namedLiars, let wronged = report.namedHonest {
+            row("liars named", "\(named) of \(liars), and \(wronged) honest peers")
+        }
         row("declared dead wrongly", "\(report.falseDeaths) times")
         if let bytes = report.bytesPerPeerPerSecond, let datagrams = report.datagramsPerPeerPerSecond {
             row("traffic", "\(Self.text(bytes)) bytes/s in \(Self.text(datagrams)) datagrams/s a peer")
@@ -126,11 +156,7 @@ struct SimulateCommand: AsyncParsableCommand {
         return Double(seconds) + Double(attoseconds) * 1e-18
     }
 
-    /// Three significant digits or the whole part.
-    private static func text(_ value: Double) -> String {
-        let digits = value >= 100 ? 0 : value >= 10 ? 1 : 2
-        return HumanText.decimal(value, digits: digits)
-    }
+    private static func text(_ value: Double) -> String { SimulationText.number(value) }
 
     private static func text(_ spread: SimulationReport.Spread, unit: String) -> String {
         "first \(text(spread.least))\(unit), median \(text(spread.median))\(unit), last \(text(spread.most))\(unit) "

@@ -1,0 +1,142 @@
+import Overlay
+import Primitives
+
+/// The main phases of the scenarios.
+extension ScenarioRunner {
+    mutating func join() {
+        simulator.perform(.start(0, knowing: []))
+        var last = 0.0
+        for index in 1..<options.peers {
+            let at = generator.unit() * 0.2
+            last = max(last, at)
+            simulator.schedule(.start(index, knowing: [0]), at: instant(at))
+        }
+        run(to: last)
+        if let done = run(to: last + Self.patience, step: 0.01, until: { $0.observer.wrongBeliefs == 0 }) {
+            report.joinSeconds = done - last
+        } else {
+            violate("\(simulator.observer.wrongBeliefs) wrong beliefs \(Int(Self.patience)) s after the last start")
+        }
+        if let equal = run(to: last + Self.patience, step: 0.25, until: Self.agree) {
+            report.digestsEqualSeconds = equal - last
+        } else {
+            violate("digests differ \(Int(Self.patience)) s after the last start")
+        }
+    }
+
+    mutating func steady() {
+        // Measuring and what follows from it is over by then.
+        run(to: max(seconds, 40))
+        let before = (simulator.sentBytes, simulator.sentDatagrams)
+        let start = seconds
+        run(to: start + options.seconds)
+        let share = Double(options.peers) * (seconds - start)
+        report.bytesPerPeerPerSecond = Double(simulator.sentBytes - before.0) / share
+        report.datagramsPerPeerPerSecond = Double(simulator.sentDatagrams - before.1) / share
+        for death in simulator.observer.deaths {
+            violate("peer \(death.observer) declared peer \(death.subject) dead in a healthy swarm")
+        }
+        if simulator.commonDigest == nil { violate("digests differ in a quiet swarm") }
+    }
+
+    mutating func crash() {
+        var times: [Double] = []
+        for _ in 0..<min(5, options.peers - 2) {
+            let victim = drawRunning()
+            let at = seconds
+            let known = simulator.observer.deaths.count
+            simulator.perform(.crash(victim))
+            let done = run(to: at + options.seconds, step: 0.05) { $0.observer.wrongBeliefs == 0 }
+            if done == nil { violate("\(simulator.observer.wrongBeliefs) peers missed the death of peer \(victim)") }
+            times += simulator.observer.deaths[known...].filter { $0.subject == victim }
+                .map { Double($0.at.nanoseconds) / 1e9 - at }
+        }
+        report.detectionSeconds = SimulationReport.Spread(times)
+    }
+
+    mutating func leave() {
+        var times: [Double] = []
+        for _ in 0..<min(5, options.peers - 2) {
+            let peer = drawRunning()
+            let at = seconds
+            simulator.perform(.leave(peer))
+            if let done = run(to: at + options.seconds, step: 0.01, until: { $0.observer.wrongBeliefs == 0 }) {
+                times.append(done - at)
+            } else {
+                violate("\(simulator.observer.wrongBeliefs) peers missed the goodbye of peer \(peer)")
+            }
+        }
+        report.leaveSeconds = SimulationReport.Spread(times)
+    }
+
+    mutating func lossy() {
+        simulator.perform(.setLoss(0.1))
+        let end = instant(seconds + options.seconds)
+        while simulator.time < end {
+            // Pauses of one second on average, so that this many are going on at any moment.
+            for _ in 0..<max(1, options.peers / 100) {
+                simulator.schedule(
+                    .pause(drawRunning(), .nanoseconds(Int64(generator.unit() * 2e9))),
+                    at: instant(seconds + generator.unit()))
+            }
+            run(to: seconds + 1)
+        }
+        for death in simulator.observer.deaths where death.isFalse {
+            violate("peer \(death.observer) declared running peer \(death.subject) dead")
+        }
+        heal()
+    }
+
+    mutating func partition() {
+        let inside = (0..<simulator.count).map { $0 < options.peers / 2 }
+        simulator.perform(.partition([Partition(isInside: inside, direction: .both)]))
+        run(to: seconds + options.seconds)
+        heal()
+    }
+
+    mutating func churn() {
+        var stopped = Array(options.peers..<(options.peers + spare))
+        let pause = 60 / (0.1 * Double(options.peers))
+        let end = instant(seconds + options.seconds)
+        var started = [Double](repeating: 0, count: simulator.count)
+        var next = seconds + pause
+        var worst = 0.0
+        while simulator.time < end {
+            if seconds >= next {
+                next += pause
+                let old = drawRunning()
+                let new = stopped.removeFirst()
+                stopped.append(old)
+                simulator.perform(generator.unit() < 0.5 ? .crash(old) : .leave(old))
+                simulator.perform(.restartEmpty(new, knowing: [drawReachable(), drawReachable()]))
+                started[new] = seconds
+            }
+            run(to: max(seconds + 0.01, min(next, seconds + 0.5)))
+            worst = max(worst, missingShare(started))
+        }
+        report.worstMissingShare = worst
+        if worst >= 0.01 { violate("\(worst * 100) % of live peers were missing from a live peer's view") }
+        heal()
+    }
+
+    /// Share of ordered pairs of peers that have run for three seconds in which the first does not know the second.
+    func missingShare(_ started: [Double]) -> Double {
+        let settled = (0..<simulator.count).filter { simulator.observer.isRunning[$0] && seconds - started[$0] > 3 }
+        guard settled.count > 1 else { return 0 }
+        var missing = 0
+        for observer in settled {
+            for subject in settled where subject != observer && !simulator.observer.believes(observer, subject) {
+                missing += 1
+            }
+        }
+        return Double(missing) / Double(settled.count * (settled.count - 1))
+    }
+
+    mutating func measure() {
+        run(to: seconds + options.seconds)
+        guard run(to: seconds + Self.patience, step: 0.25, until: Self.agree) != nil else {
+            return violate("the peers do not agree on the graph")
+        }
+        report.measurement = GraphAccuracy.compare(simulator)
+    }
+}
