@@ -112,23 +112,29 @@ extension Membership {
         let helpers = drawHelpers(for: probe.peer)
         probes[index].helpers = helpers
         probes[index].deadline = now + timeout
-        let request = MembershipMessage.pingRequest(
-            sequence: probe.sequence, target: probe.peer,
-            timeoutMilliseconds: UInt16(clamping: Int(timeout.milliseconds)))
-        for helper in helpers { effects.append(.send([request], to: helper)) }
+        for helper in helpers {
+            // The request and the nack travel, too: a nack that came late would count as a helper's silence.
+            let trip = others.slot(of: helper).flatMap { others[$0].roundTrip.patience } ?? .zero
+            let patience = max(timeout - trip, timeout / 4)
+            let request = MembershipMessage.pingRequest(
+                sequence: probe.sequence, target: probe.peer,
+                timeoutMilliseconds: UInt16(clamping: Int(patience.milliseconds)))
+            effects.append(.send([request], to: helper))
+        }
         // The ping or its answer may simply have been lost, or the peer has lost its keys.
         effects.append(.renewSession(probe.peer))
         let ping = MembershipMessage.ping(sequence: probe.sequence, viewDigest: view.root)
         effects.append(.send(accusations(against: probe.peer) + [ping], to: probe.peer))
     }
 
-    /// Neighbours, with which sessions are made and which are believed to be well, before anybody else.
+    /// Neighbours whose round trip is known and which are believed to be well, before anybody else: a request to a stranger
+    /// would begin with a handshake, and its nack come too late.
     private mutating func drawHelpers(for target: PeerID) -> [PeerID] {
-        let near = drawNeighbours(configuration.helpers + 1).filter { peer in
-            peer != target && others.slot(of: peer).map { others[$0].state == .alive } == true
+        let near = drawNeighbours(.max).filter { peer in
+            guard peer != target, let slot = others.slot(of: peer) else { return false }
+            return others[slot].state == .alive && others[slot].roundTrip.smoothed != nil
         }
-        let helpers = Array(near.prefix(configuration.helpers))
-        guard helpers.isEmpty else { return helpers }
+        guard near.count < configuration.helpers else { return Array(near.prefix(configuration.helpers)) }
         return draw(configuration.helpers) { $0.record.peer != target && $0.state == .alive }
     }
 

@@ -207,8 +207,17 @@ extension Membership {
             renewOwnRecord(contact: ownRecord.contact, after: accusation.incarnation, at: now)
             health.change(by: 1)
             effects.append(.event(.refuted(accuser: accusation.accuser)))
+            tellNeighbours(at: now, into: &effects)
         }
         effects.append(.send([.alive(ownRecord)], to: sender))
+    }
+
+    /// A refutation races against suspicions that run out everywhere: all neighbours get it at once, and everybody is two
+    /// hops away. Not more than once in `refutationInterval`, so that an accuser cannot make this peer a flooder.
+    private mutating func tellNeighbours(at now: Instant, into effects: inout [Effect]) {
+        if let next = nextRefutation, now < next { return }
+        nextRefutation = now + configuration.refutationInterval
+        for neighbour in drawNeighbours(.max) { effects.append(.send([.alive(ownRecord)], to: neighbour)) }
     }
 
     /// Signs a record with the next incarnation and spreads it.

@@ -92,6 +92,7 @@ package struct Membership: ProtocolCore {
     var nextViewSync: Instant?
     var lastViewSync: Instant?
     var nextOutbidding: Instant?
+    var nextRefutation: Instant?
 
     /// A peer that is alone until it is started. The first incarnation is the wall clock in milliseconds, so that a peer
     /// which lost its memory still comes back with a higher one.
@@ -149,7 +150,8 @@ package struct Membership: ProtocolCore {
         case .start(let known): start(known, at: now, into: &effects)
         case .discovered(let contact): discover(contact, at: now, into: &effects)
         case .receive(let message, let sender): receive(message, from: sender, at: now, into: &effects)
-        case .timer: break
+        // Only here: after a pause the refutation may be among the datagrams that wait to be read, of which this is the first.
+        case .timer: if isStarted { expireSuspicions(at: now, into: &effects) }
         case .setAddresses(let addresses): setAddresses(addresses, at: now, into: &effects)
         case .sessionFailed(let peer): sessionFailed(peer, at: now)
         case .leave: leave(into: &effects)
@@ -213,7 +215,6 @@ package struct Membership: ProtocolCore {
     private mutating func runTimers(at now: Instant, into effects: inout [Effect]) {
         runProbes(at: now, into: &effects)
         runRelays(at: now, into: &effects)
-        expireSuspicions(at: now, into: &effects)
         forgetTheDead(at: now, into: &effects)
         runJoins(at: now, into: &effects)
         runGossip(at: now, into: &effects)

@@ -18,7 +18,7 @@ package struct MembershipConfiguration: Hashable, Sendable {
 
     /// The part of the shortest suspicion that covers a peer that does not run for a while: a guess, from pauses of up to
     /// 2 s on overloaded machines, of which the probe's own waiting covers the rest.
-    package var suspicionBase: Duration = .milliseconds(1500)
+    package var suspicionBase: Duration = .milliseconds(1250)
     /// The longest suspicion, in multiples of the shortest (memberlist's `SuspicionMaxTimeoutMult` is 6; 3 bounds the time
     /// that a death seen by a single peer takes to about 6 s).
     package var suspicionMaximumFactor = 3
@@ -60,6 +60,9 @@ package struct MembershipConfiguration: Hashable, Sendable {
     package var deadRetention: Duration = .seconds(600)
     /// How long a goodbye is remembered, so that an old record does not bring the peer back.
     package var leftRetention: Duration = .seconds(120)
+
+    /// Least time between two refutations that go to all neighbours at once.
+    package var refutationInterval: Duration = .seconds(1)
 
     /// Least time between two reactions to foreign records of this identity; a guess that keeps two peers which share a key
     /// from filling the swarm with their quarrel.
