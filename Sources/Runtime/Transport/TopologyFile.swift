@@ -3,11 +3,12 @@ internal import Foundation
 /// An emulated network, as a person writes it: `weft.topology/1` in JSON. Demo and tests only.
 ///
 /// Peers sit at sites. A peer has an access link; two sites are joined by a link with its own rate and delay for each pair
-/// of peers; peers of one site are joined by the site's own.
+/// of peers; peers of one site are joined by the site's own. `Tools/netlab` reads the same files, and more keys
+/// (docs/NETLAB.md).
 package struct TopologyFile: Codable, Hashable, Sendable {
     package static let format = "weft.topology/1"
 
-    /// A path between two peers, the same in both directions.
+    /// A path between two peers.
     package struct Path: Codable, Hashable, Sendable {
         /// Rate of one pair of peers in one direction, in 10⁶ bits a second.
         package var megabits: Double
@@ -42,11 +43,15 @@ package struct TopologyFile: Codable, Hashable, Sendable {
     package struct Link: Codable, Hashable, Sendable {
         /// Two names of sites.
         package var between: [String]
+        /// From the first to the second, and back unless `back` says otherwise.
         package var path: Path
+        /// From the second to the first.
+        package var back: Path?
 
-        package init(between: [String], path: Path) {
+        package init(between: [String], path: Path, back: Path? = nil) {
             self.between = between
             self.path = path
+            self.back = back
         }
     }
 
@@ -126,7 +131,7 @@ package struct TopologyFile: Codable, Hashable, Sendable {
         guard Set(sites.map(\.name)).count == sites.count else { throw TopologyError("two sites have the same name") }
         guard Set(peers.map(\.name)).count == peers.count else { throw TopologyError("two peers have the same name") }
         guard !peers.isEmpty, peers.count <= Int(UInt16.max) else { throw TopologyError("it names no peers") }
-        for path in sites.map(\.inside) + links.map(\.path) + [elsewhere] {
+        for path in sites.map(\.inside) + links.flatMap({ [$0.path] + ($0.back.map { [$0] } ?? []) }) + [elsewhere] {
             guard path.megabits > 0, path.delayMilliseconds >= 0, path.jitterMilliseconds ?? 0 >= 0,
                 (0...100).contains(path.lossPercent ?? 0)
             else { throw TopologyError("a path needs a positive rate, no negative delay and at most 100 % loss") }
@@ -145,11 +150,14 @@ package struct TopologyFile: Codable, Hashable, Sendable {
         }
     }
 
-    /// The path between two peers, both of which must exist.
+    /// The path from one peer to another, both of which must exist.
     package func path(from one: Peer, to other: Peer) -> Path {
         if one.site == other.site, let site = sites.first(where: { $0.name == one.site }) { return site.inside }
-        return links.first { $0.between == [one.site, other.site] || $0.between == [other.site, one.site] }?.path
-            ?? elsewhere
+        for link in links {
+            if link.between == [one.site, other.site] { return link.path }
+            if link.between == [other.site, one.site] { return link.back ?? link.path }
+        }
+        return elsewhere
     }
 
     /// What a measurement of one direction should find: the narrowest of both access links and the path, in 10⁶ bits a

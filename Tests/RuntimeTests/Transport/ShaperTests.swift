@@ -27,6 +27,10 @@ import Wire
         #expect(topology.megabits(from: ada, to: topology.peers[0]) == 20)
         #expect(topology.megabits(from: topology.peers[0], to: ada) == 50)
         #expect(topology.megabits(from: topology.peers[0], to: topology.peers[1]) == 200)
+        var uneven = topology
+        uneven.links[1].back = TopologyFile.Path(megabits: 5, delayMilliseconds: 40)
+        #expect(uneven.megabits(from: ada, to: topology.peers[0]) == 5)
+        #expect(uneven.megabits(from: topology.peers[0], to: ada) == 50)
         #expect(throws: TopologyError.self) { _ = try Shaper(topology: topology, name: "nobody") }
         #expect(throws: TopologyError.self) { _ = try TopologyFile.load("/nonexistent") }
     }
