@@ -51,6 +51,7 @@ let package = Package(
             name: "CSodium", pkgConfig: "libsodium",
             providers: [.apt(["libsodium-dev"]), .brew(["libsodium"])]),
         .target(name: "CKernels"),
+        .target(name: "CTimestamps"),
 
         pureRoom("Primitives", ["CSodium", .product(name: "Crypto", package: "swift-crypto")]),
         pureRoom("Wire", ["Primitives"]),
@@ -70,7 +71,7 @@ let package = Package(
         .target(
             name: "Runtime",
             dependencies: [
-                "Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards", "Pipeline", "Compute",
+                "CTimestamps", "Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards", "Pipeline", "Compute",
                 logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),

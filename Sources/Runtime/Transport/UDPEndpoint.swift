@@ -12,7 +12,7 @@ package import Wire
 package final class UDPEndpoint: Sendable {
     /// What comes out of the endpoint.
     package enum Event: Sendable {
-        /// An authentic payload; `receivedAt` is when the datagram was read from the socket.
+        /// An authentic payload; `receivedAt` is when the datagram came to this machine, as far as the system tells.
         case payload([UInt8], from: PeerID, address: NetworkAddress, receivedAt: Instant)
         /// The first session with a peer, or the first after a pause.
         case established(PeerID, AgreementPublicKey, NetworkAddress)
@@ -49,36 +49,37 @@ package final class UDPEndpoint: Sendable {
 
     /// Binds the port and begins to serve; returns the address with the port that the system chose if it was 0.
     package func bind(to address: NetworkAddress) async throws -> NetworkAddress {
-        guard let socket = address.socketAddress else { throw AddressError(text: address.description) }
-        let channel = try await open(socket).get()
+        let channel = try await open(address).get()
         guard let local = channel.localAddress, let bound = NetworkAddress(local) else {
             throw AddressError(text: address.description)
         }
-        keepOpen(channel, at: local)
+        keepOpen(channel, at: bound)
         return bound
     }
 
-    private func open(_ socket: SocketAddress) -> EventLoopFuture<any Channel> {
+    private func open(_ address: NetworkAddress) -> EventLoopFuture<any Channel> {
         let shell = shell
+        let socket: TimedSocket
+        do {
+            socket = try TimedSocket(boundTo: address, bufferBytes: DatagramSizes.socketBuffer)
+        } catch {
+            return eventLoop.makeFailedFuture(error)
+        }
         return DatagramBootstrap(group: eventLoop)
-            .channelOption(.datagramVectorReadMessageCount, value: DatagramSizes.vector)
-            .channelOption(
-                .recvAllocator,
-                value: FixedSizeRecvByteBufferAllocator(capacity: DatagramSizes.vector * DatagramSizes.slot)
-            )
-            .channelOption(.socketOption(.so_rcvbuf), value: DatagramSizes.socketBuffer)
-            .channelOption(.socketOption(.so_sndbuf), value: DatagramSizes.socketBuffer)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: DatagramSizes.slot))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(DatagramHandler(shell: shell.value))
+                    let handler = DatagramHandler(shell: shell.value, socket: socket)
+                    try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
-            .bind(to: socket)
+            .withBoundSocket(socket.handle)
     }
 
     /// Opens the port again whenever it closes by itself: NIO closes a datagram channel on most errors of a send (no
     /// route, a firewall's refusal), and those come and go with the network.
-    private func keepOpen(_ channel: any Channel, at local: SocketAddress) {
+    private func keepOpen(_ channel: any Channel, at local: NetworkAddress) {
         let isClosed = port.withLock { port in
             if !port.isClosed { port.channel = channel }
             return port.isClosed
@@ -87,7 +88,7 @@ package final class UDPEndpoint: Sendable {
         channel.closeFuture.whenComplete { [weak self] _ in self?.reopen(at: local) }
     }
 
-    private func reopen(at local: SocketAddress) {
+    private func reopen(at local: NetworkAddress) {
         guard !port.withLock({ $0.isClosed }) else { return }
         // The pause keeps a send that fails again and again from taking all of the processor.
         eventLoop.scheduleTask(in: .milliseconds(50)) { [weak self] in
@@ -150,10 +151,11 @@ package final class UDPEndpoint: Sendable {
 }
 
 private enum DatagramSizes {
-    /// Datagrams read by one system call.
-    static let vector = 32
     /// Room for one datagram, with what a shaper adds to it.
     static let slot = 2048
+    /// From so many full datagrams in one turn, they leave in bulk: a train for 200 Mbit/s and more. Slower links are not
+    /// worth the burst that this is for whatever is between.
+    static let bulk = 200
     /// Room for a packet train at line rate while this process waits for a processor.
     static let socketBuffer = 4 << 20
 }
@@ -167,6 +169,9 @@ final class SessionShell {
     private var held = HeldDatagrams()
     private var addresses = SocketAddressCache()
     private var context: ChannelHandlerContext?
+    private var socket: TimedSocket?
+    /// Full datagrams to one address, which leave in bulk if they become many in one turn of the loop: a packet train.
+    private var bulk: (address: NetworkAddress, datagrams: [[UInt8]])?
     private var effects: [SessionTable.Effect] = []
     private var timer: LoopTimer
     private var isReading = false
@@ -187,8 +192,9 @@ final class SessionShell {
         timer = LoopTimer(eventLoop: eventLoop)
     }
 
-    func start(_ context: ChannelHandlerContext) {
+    func start(_ context: ChannelHandlerContext, _ socket: TimedSocket) {
         self.context = context
+        self.socket = socket
         addresses.sendsFromIPv6 = context.localAddress?.protocol == .inet6
         timer.action = { [unowned self] in wake() }
         rearm()
@@ -196,6 +202,7 @@ final class SessionShell {
 
     func stop() {
         context = nil
+        socket = nil
         timer.cancel()
         timer.action = nil
     }
@@ -231,19 +238,28 @@ final class SessionShell {
         if !isReading { rearm() }
     }
 
+    /// Takes in what there is to read: a datagram that NIO has read, and those behind it.
     func read(_ envelope: AddressedEnvelope<ByteBuffer>) {
-        let now = MonotonicClock.now
         isReading = true
-        guard let source = addresses.address(envelope.remoteAddress) else { return }
-        let datagram = Array(envelope.data.readableBytesView)
-        guard let shaper else { return handle(.datagram(datagram, from: source), at: now) }
+        socket?.drain(slotBytes: DatagramSizes.slot) { arrival in
+            guard let source = addresses.address(envelope.remoteAddress) else { return }
+            receive(Array(envelope.data.readableBytesView), from: source, at: arrival)
+        } isOpen: {
+            context != nil
+        } next: { datagram, source, arrival in
+            receive(datagram, from: source, at: arrival)
+        }
+    }
+
+    private func receive(_ datagram: [UInt8], from source: NetworkAddress, at arrival: Instant) {
+        guard let shaper else { return handle(.datagram(datagram, from: source), at: arrival) }
         if let arrival = shaper.unwrap(datagram, from: source) { held.insert(arrival) }
     }
 
     func readComplete() {
         isReading = false
         if shaper != nil { releaseHeld() }
-        context?.flush()
+        flush()
         rearm()
     }
 
@@ -270,17 +286,39 @@ final class SessionShell {
     }
 
     private func transmit(_ bytes: [UInt8], to address: NetworkAddress, at now: Instant) {
-        guard let context, let socket = addresses.socket(address) else { return }
-        var datagram = bytes
         if let shaper {
-            guard let wrapped = shaper.wrap(bytes, to: address, at: now) else { return }
-            datagram = wrapped
+            if let wrapped = shaper.wrap(bytes, to: address, at: now) { write(wrapped, to: address) }
+        } else if bytes.count == Limits.datagramBytes, bulk.map({ $0.address == address }) ?? true {
+            bulk = bulk ?? (address, [])
+            bulk?.datagrams.append(bytes)
+        } else {
+            write(bytes, to: address)
         }
+        scheduleFlush()
+    }
+
+    private func write(_ datagram: [UInt8], to address: NetworkAddress) {
+        guard let context, let socket = addresses.socket(address) else { return }
         var buffer = context.channel.allocator.buffer(capacity: datagram.count)
         buffer.writeBytes(datagram)
         context.write(
             NIOAny(AddressedEnvelope(remoteAddress: socket, data: buffer)), promise: nil)
-        scheduleFlush()
+    }
+
+    /// Sends all that was written, then the bulk.
+    private func flush() {
+        guard let bulk = bulk.take() else {
+            context?.flush()
+            return
+        }
+        var rest = bulk.datagrams[...]
+        if rest.count >= DatagramSizes.bulk, let socket {
+            context?.flush()
+            rest = rest.dropFirst(
+                socket.sendInBulk(rest, to: bulk.address, isIPv6Port: addresses.sendsFromIPv6))
+        }
+        for datagram in rest { write(datagram, to: bulk.address) }
+        context?.flush()
     }
 
     /// One flush for everything that is written in this turn of the loop.
@@ -290,7 +328,7 @@ final class SessionShell {
         eventLoop.assumeIsolated().execute { [self] in
             isFlushScheduled = false
             batchTime = nil
-            context?.flush()
+            flush()
         }
     }
 }
@@ -301,11 +339,15 @@ private final class DatagramHandler: ChannelInboundHandler {
     typealias OutboundOut = AddressedEnvelope<ByteBuffer>
 
     private let shell: SessionShell
+    private let socket: TimedSocket
 
-    init(shell: SessionShell) { self.shell = shell }
+    init(shell: SessionShell, socket: TimedSocket) {
+        self.shell = shell
+        self.socket = socket
+    }
 
     func channelActive(context: ChannelHandlerContext) {
-        shell.start(context)
+        shell.start(context, socket)
         context.fireChannelActive()
     }
 
