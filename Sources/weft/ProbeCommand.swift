@@ -20,12 +20,15 @@ struct ProbeCommand: AsyncParsableCommand {
         let report = try await client.probe(ProbeRequest(peer: try await client.resolve(peer)))
         guard !output.json else { return try printJSON(report) }
         func rate(_ value: Double?) -> String { value.map { Bandwidth(bytesPerSecond: $0).description } ?? "unknown" }
+        func line(_ value: Double?, burst: Double?) -> String {
+            rate(value) + (burst.map { " sustained; bursts at \(rate($0))" } ?? "")
+        }
         func time(_ value: Double?) -> String { value.map { Figures.seconds($0) } ?? "unknown" }
         print("\(report.name.isEmpty ? String(report.peer.prefix(10)) : report.name)")
         print("  round trip  \(time(report.minimumRoundTripSeconds)), jitter \(time(report.jitterSeconds))")
         print("  loss        \(report.lossFraction.map { HumanText.decimal($0 * 100, digits: 1) + " %" } ?? "unknown")")
-        print("  to it       \(rate(report.sendBytesPerSecond))")
-        print("  from it     \(rate(report.receiveBytesPerSecond))")
+        print("  to it       \(line(report.sendBytesPerSecond, burst: report.sendBurstBytesPerSecond))")
+        print("  from it     \(line(report.receiveBytesPerSecond, burst: report.receiveBurstBytesPerSecond))")
         print("  from \(report.samples) packet trains in \(HumanText.duration(seconds: report.elapsedSeconds))")
     }
 }

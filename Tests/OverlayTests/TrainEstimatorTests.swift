@@ -24,6 +24,29 @@ import Testing
         #expect((estimate?.head.bytesPerSecond ?? 0) > 100 * 1_200_000)
     }
 
+    @Test("A token bucket that runs dry late in a train is seen at the end of it")
+    func lateTokenBucket() {
+        let arrivals = (0..<64).map {
+            Instant(nanoseconds: $0 < 48 ? Int64($0) * 10_000 : 480_000 + Int64($0 - 48) * 480_000)
+        }
+        guard let estimate = TrainEstimator.estimate(arrivals: arrivals, packetBytes: 1200) else {
+            Issue.record("no estimate")
+            return
+        }
+        #expect(abs(estimate.tail.megabitsPerSecond - 20) < 0.2, "tail \(estimate.tail), truth 20 Mbit/s")
+        #expect(estimate.isBurst && abs(estimate.head.megabitsPerSecond - 960) < 10)
+    }
+
+    @Test("Two pauses of the sender leave the figure of a long train alone")
+    func pauses() {
+        // 9.6 us a packet at 1 Gbit/s, and 3 ms without any after packets 300 and 420.
+        let arrivals = (0..<512).map {
+            Instant(nanoseconds: Int64($0) * 9_600 + ($0 > 300 ? 3_000_000 : 0) + ($0 > 420 ? 3_000_000 : 0))
+        }
+        let tail = TrainEstimator.estimate(arrivals: arrivals, packetBytes: 1200)?.tail.megabitsPerSecond ?? 0
+        #expect(abs(tail - 1000) < 1, "\(tail) Mbit/s, truth 1000")
+    }
+
     @Test("Lost packets and a stall in the middle do not change the rate", arguments: 1...20)
     func lossAndStall(seed: Int) {
         var generator = SeededGenerator(seed: UInt64(seed))

@@ -18,6 +18,10 @@ package struct ProbedLink: Sendable {
     package internal(set) var receiveBandwidth = Bandwidth.zero
     /// From here to the peer.
     package internal(set) var sendBandwidth = Bandwidth.zero
+    /// Rates at which a token bucket lets the first packets through; `nil` where there is none. The figures above are the
+    /// sustained rates behind it.
+    package internal(set) var receiveBurst: Bandwidth?
+    package internal(set) var sendBurst: Bandwidth?
     package internal(set) var confidence = LinkReport.Confidence.roundTripOnly
     /// Trains behind the bandwidth.
     package internal(set) var trains = 0

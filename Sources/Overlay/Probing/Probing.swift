@@ -354,6 +354,8 @@ extension Probing {
             addLink(to: peer, at: now)
             links[peer]?.receiveBandwidth = result.receive ?? .zero
             links[peer]?.sendBandwidth = result.send ?? .zero
+            links[peer]?.receiveBurst = result.receiveBurst
+            links[peer]?.sendBurst = result.sendBurst
             links[peer]?.confidence = result.confidence
             links[peer]?.trains = result.trains
             links[peer]?.measuredAt = now

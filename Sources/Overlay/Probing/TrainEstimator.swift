@@ -9,7 +9,7 @@ package import Primitives
 package struct TrainEstimate: Hashable, Sendable {
     /// Rate of UDP payload over the last 60 % of the packets.
     package var tail: Bandwidth
-    /// Rate over the first 40 %; far above `tail` behind a token bucket that the train has emptied. Zero if unknown.
+    /// Rate over the first 40 %, or less where the beginning is faster; far above `tail` behind a token bucket that the train has emptied. Zero if unknown.
     package var head: Bandwidth
     /// Packets that arrived.
     package var received: Int
@@ -24,12 +24,23 @@ package struct TrainEstimate: Hashable, Sendable {
     }
 }
 
+extension TrainEstimate {
+    /// Whether the beginning of the train was let through so much faster that only a token bucket explains it. A short
+    /// train's beginning is a handful of packets and says nothing.
+    package var isBurst: Bool { received >= 32 && head.bytesPerSecond > Self.burstFactor * tail.bytesPerSecond }
+
+    fileprivate static let burstFactor = 1.5
+}
+
 /// Turns the arrival times of a train into a `TrainEstimate`.
 package enum TrainEstimator {
     /// Fewer arrivals than this say nothing.
     package static let minimumPackets = 8
     /// Share of the arrivals, from the first, that is not used for the tail.
     package static let droppedShare = 0.4
+    /// The tail is halved while its second half is slower than this share of the whole, if the head is faster still: a
+    /// token bucket ran dry in it.
+    private static let settledShare = 0.9
     /// No estimate exceeds this rate: arrivals read in one system call share one time stamp and would give infinity.
     package static let ceiling = Bandwidth(bitsPerSecond: 100e9)
 
@@ -39,15 +50,41 @@ package enum TrainEstimator {
         guard arrivals.count >= minimumPackets, let first = arrivals.first, let last = arrivals.last else { return nil }
         let offsets = arrivals.map { Double(($0 - first).nanoseconds) }
         let dropped = Int(Double(arrivals.count) * droppedShare)
-        let tail = rate(Array(offsets[dropped...]), packetBytes)
-        let head = rate(Array(offsets[...dropped]), packetBytes)
+        let head = Self.head(offsets[...dropped], packetBytes)
         let whole = rate([0, offsets[offsets.count - 1] / Double(offsets.count - 1)], packetBytes)
+        var start = dropped
+        var tail = rate(offsets[start...], packetBytes)
+        while arrivals.count - start >= 2 * minimumPackets, let current = tail {
+            let half = start + (arrivals.count - start) / 2
+            guard let later = rate(offsets[half...], packetBytes),
+                later.bytesPerSecond < settledShare * current.bytesPerSecond,
+                (head ?? .zero).bytesPerSecond > TrainEstimate.burstFactor * later.bytesPerSecond
+            else { break }
+            start = half
+            tail = later
+        }
         return TrainEstimate(
             tail: tail ?? whole ?? ceiling, head: head ?? .zero, received: arrivals.count, span: last - first)
     }
 
+    /// The rate of the beginning: of its first half, as long as that is faster by a tenth, because a bucket that had no
+    /// time to fill up lets only a few packets through.
+    private static func head(_ nanoseconds: ArraySlice<Double>, _ packetBytes: Int) -> Bandwidth? {
+        var head = nanoseconds
+        var found = rate(head, packetBytes)
+        while head.count >= 4 * minimumPackets, let current = found {
+            let half = head.prefix(head.count / 2)
+            guard let earlier = rate(half, packetBytes),
+                earlier.bytesPerSecond * settledShare > current.bytesPerSecond
+            else { break }
+            head = half
+            found = earlier
+        }
+        return found
+    }
+
     /// Bytes over the median spacing; `nil` if the spacing is not positive.
-    private static func rate(_ nanoseconds: [Double], _ packetBytes: Int) -> Bandwidth? {
+    private static func rate(_ nanoseconds: ArraySlice<Double>, _ packetBytes: Int) -> Bandwidth? {
         guard let slope = TheilSen.slope(nanoseconds), slope > 0 else { return nil }
         return min(Bandwidth(bytesPerSecond: Double(packetBytes) * 1e9 / slope), ceiling)
     }

@@ -5,25 +5,26 @@ import Wire
 ///
 /// The initiator reserves, the responder grants; then the initiator sends train 0, the responder reports on it and sends
 /// its own train 0, the initiator reports on that and sends train 1, and so on until the initiator has seen enough and
-/// finishes. While a session lasts its two peers grant no other, so no access link carries two trains. The first train of
-/// each direction is short and only sizes the next ones by time.
+/// finishes. While a session lasts its two peers grant no other, so no access link carries two trains. The first trains of
+/// each direction are short and only size the next ones by time; a direction that knows enough sends a train of one packet,
+/// which only passes the turn on.
 package struct TrainSession: Sendable {
     /// Sizes and times of a session.
     package struct Policy: Hashable, Sendable {
-        /// Packets in the first train and least packets in any.
+        /// Packets in the first train and least packets in any but a mere turn.
         package var minimumPackets = 16
-        /// Most packets in a train: a socket buffer of the usual 208 KiB holds about 90 full-size datagrams.
-        package var maximumPackets = 64
+        /// Most packets in a train: 5 ms at 1 Gbit/s.
+        package var maximumPackets = 512
         /// How long a sized train should take at the narrowest link.
-        package var duration: Duration = .milliseconds(6)
-        /// Above this rate user-space time stamps say little, so trains stay at half of the maximum.
-        package var fastRate = Bandwidth(bitsPerSecond: 1e9)
+        package var duration: Duration = .milliseconds(10)
+        /// A train has at most so many times the packets of the one before, since a short train's figure may be wrong.
+        package var growth = 4
         /// Trains each way that count, if they agree.
         package var trains = 3
-        /// Most trains each way, the first included.
-        package var maximumTrains = 6
+        /// Most trains each way, the first ones included.
+        package var maximumTrains = 8
         /// Trains agree if they differ by less.
-        package var agreement = 0.1
+        package var agreement = 0.05
 
         package init() {}
     }
@@ -42,6 +43,9 @@ package struct TrainSession: Sendable {
         package var receive: Bandwidth?
         /// From here to the peer, as the peer reported.
         package var send: Bandwidth?
+        /// Rates at which a token bucket lets the first packets of a train through; `nil` where there is none.
+        package var receiveBurst: Bandwidth?
+        package var sendBurst: Bandwidth?
         package var confidence: LinkReport.Confidence
         /// Trains that count, both directions together.
         package var trains: Int
@@ -50,8 +54,9 @@ package struct TrainSession: Sendable {
     }
 
     private struct Sample: Sendable {
-        var rate: Bandwidth
-        var span: Duration
+        var estimate: TrainEstimate
+        /// Packets sent.
+        var count: Int
     }
 
     private struct Reception: Sendable {
@@ -78,6 +83,7 @@ package struct TrainSession: Sendable {
     private var outgoing: [Sample] = []
     private var incoming: [Sample] = []
     private var sentTrains = 0
+    private var sentPackets = 0
     private var completedTrains = 0
     private var reception: Reception?
 
@@ -140,9 +146,13 @@ package struct TrainSession: Sendable {
 
     /// The peer's report of a train sent from here.
     package mutating func receive(_ report: TrainReport) {
-        guard Int(report.train) == sentTrains - 1, report.received >= TrainEstimator.minimumPackets, report.tail > .zero
+        guard Int(report.train) == sentTrains - 1, report.received >= TrainEstimator.minimumPackets,
+            Int(report.received) * 2 >= sentPackets, report.tail > .zero
         else { return }
-        outgoing.append(Sample(rate: min(report.tail, TrainEstimator.ceiling), span: report.span))
+        let estimate = TrainEstimate(
+            tail: min(report.tail, TrainEstimator.ceiling), head: min(report.head, TrainEstimator.ceiling),
+            received: Int(report.received), span: report.span)
+        outgoing.append(Sample(estimate: estimate, count: sentPackets))
     }
 
     /// The initiator ended the session.
@@ -160,7 +170,10 @@ package struct TrainSession: Sendable {
         reception = nil
         completedTrains += 1
         let estimate = TrainEstimator.estimate(arrivals: done.arrivals, packetBytes: Limits.datagramBytes)
-        if let estimate { incoming.append(Sample(rate: estimate.tail, span: estimate.span)) }
+        // More than half lost: whatever did that, the rest is no measurement.
+        if let estimate, estimate.received * 2 >= done.seen.count {
+            incoming.append(Sample(estimate: estimate, count: done.seen.count))
+        }
         let report = ProbingMessage.report(
             TrainReport(
                 session: identifier, train: done.train, received: UInt16(done.arrivals.count),
@@ -174,55 +187,65 @@ package struct TrainSession: Sendable {
 
     /// The next train from here, all packets at once.
     private mutating func train() -> [Action] {
-        let count = UInt16(size(after: outgoing.last?.rate))
+        let count = UInt16(isEnough(outgoing) ? 1 : nextSize)
         let number = UInt8(sentTrains)
         sentTrains += 1
+        sentPackets = Int(count)
         return (0..<count).map {
             .send([.train(TrainPacket(session: identifier, train: number, index: $0, count: count))])
         }
     }
 
-    private func size(after rate: Bandwidth?) -> Int {
-        guard let rate else { return policy.minimumPackets }
-        if rate > policy.fastRate { return max(policy.minimumPackets, policy.maximumPackets / 2) }
-        let packets = rate.bytesPerSecond * policy.duration.seconds / Double(Limits.datagramBytes)
-        return min(max(policy.minimumPackets, Int(packets)), policy.maximumPackets)
+    /// Packets that take the wanted time at the last figure. Never fewer than before: a token bucket that the last train
+    /// emptied would hide a shorter one.
+    private var nextSize: Int {
+        guard let last = outgoing.last else { return policy.minimumPackets }
+        let packets = last.estimate.tail.bytesPerSecond * policy.duration.seconds / Double(Limits.datagramBytes)
+        let sized = Int(min(packets, Double(policy.maximumPackets)))
+        return min(max(last.count, min(sized, last.count * policy.growth)), policy.maximumPackets)
     }
 
     private var hasEnough: Bool {
-        if completedTrains >= policy.maximumTrains { return true }
-        let sets = [counted(outgoing), counted(incoming)]
-        guard sets.allSatisfy({ $0.count >= policy.trains }) else { return false }
-        return sets.allSatisfy { rates in
-            TrainEstimator.spread(rates) <= policy.agreement
-                || (TrainEstimator.combine(rates) ?? .zero) > policy.fastRate
-        }
+        completedTrains >= policy.maximumTrains || (isEnough(outgoing) && isEnough(incoming))
     }
 
-    /// The rates of the trains that were long enough; the first one is not if it lasted less than half of what it should.
-    private func counted(_ samples: [Sample]) -> [Bandwidth] {
-        let skipsFirst = samples.count > 1 && samples[0].span < policy.duration / 2
-        return (skipsFirst ? samples.dropFirst() : samples[...]).map(\.rate)
+    private func isEnough(_ samples: [Sample]) -> Bool {
+        let rates = counted(samples).map(\.estimate.tail)
+        return rates.count >= policy.trains && TrainEstimator.spread(rates) <= policy.agreement
+    }
+
+    /// The trains that count: those with at least half of the largest one's packets.
+    private func counted(_ samples: [Sample]) -> [Sample] {
+        let largest = samples.map(\.count).max() ?? 0
+        return samples.filter { $0.count * 2 >= largest }
     }
 
     private var result: Result {
-        let received = counted(incoming)
-        let sent = counted(outgoing)
-        let isFine = [received, sent].allSatisfy {
+        let (received, sent) = (counted(incoming), counted(outgoing))
+        let rates = [received, sent].map { $0.map(\.estimate.tail) }
+        let isFine = rates.allSatisfy {
             // A quarter apart is as far as "fine" goes.
-            $0.count >= policy.trains && TrainEstimator.spread($0) <= policy.agreement * 2.5
+            $0.count >= policy.trains && TrainEstimator.spread($0) <= 0.25
         }
-        let receive = TrainEstimator.combine(received)
-        let send = TrainEstimator.combine(sent)
+        let (receive, send) = (TrainEstimator.combine(rates[0]), TrainEstimator.combine(rates[1]))
         return Result(
-            receive: receive, send: send,
+            receive: receive, send: send, receiveBurst: burst(received), sendBurst: burst(sent),
             confidence: receive == nil && send == nil ? .roundTripOnly : isFine ? .fine : .coarse,
             trains: received.count + sent.count, wasGranted: isGranted)
     }
 
+    /// The rate of the trains' beginnings if most of them are bursts that end at one rate; a busy machine has others.
+    private func burst(_ samples: [Sample]) -> Bandwidth? {
+        let bursts = samples.map(\.estimate).filter(\.isBurst)
+        guard bursts.count >= 2, bursts.count * 2 > samples.count,
+            TrainEstimator.spread(bursts.map(\.tail)) <= policy.agreement * 2
+        else { return nil }
+        return TrainEstimator.combine(bursts.map(\.head))
+    }
+
     /// How long the other end may be silent: a round trip and a train each way at the known rates, with much room.
     private var patience: Duration {
-        guard let out = outgoing.last?.rate, let back = incoming.last?.rate else {
+        guard let out = outgoing.last?.estimate.tail, let back = incoming.last?.estimate.tail else {
             return .seconds(2) + roundTrip * 4
         }
         let bytes = Double(policy.maximumPackets * Limits.datagramBytes)

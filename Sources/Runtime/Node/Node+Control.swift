@@ -95,25 +95,28 @@ extension Node: NodeControl {
     package func probe(_ request: ProbeRequest) async throws -> ProbeReport {
         let peer = try await member(request.peer)
         let start = MonotonicClock.now
-        let before = LiveGraph(try await snapshot()).report(of: identity.peer, about: peer)
-        driver.input(.measure(peer))
-        // A measurement is a handful of trains each way; its report arrives as a change of the own links entry.
-        var after = before
-        let patience = Duration.seconds(10)
-        while MonotonicClock.now - start < patience {
-            try await Task.sleep(for: .milliseconds(100))
-            after = LiveGraph(try await snapshot()).report(of: identity.peer, about: peer)
-            if let after, after.samples != before?.samples, after.sendBandwidth > .zero { break }
+        guard await probeOnce(peer), let link = try await driver.read({ $0.link(to: peer) }) else {
+            let name = await name(of: peer)
+            throw NodeControlError(.unavailable, "\(name) did not take part in a measurement: try again in a while")
         }
-        guard let after else {
-            throw NodeControlError(.unavailable, "\(await name(of: peer)) did not answer within \(patience)")
+        func rate(_ bandwidth: Bandwidth?) -> Double? {
+            bandwidth.flatMap { $0 > .zero ? $0.bytesPerSecond : nil }
         }
         return ProbeReport(
-            peer: peer, name: await name(of: peer), minimumRoundTripSeconds: after.minimumRoundTrip.seconds,
-            jitterSeconds: after.jitter.seconds, lossFraction: after.loss,
-            sendBytesPerSecond: after.sendBandwidth > .zero ? after.sendBandwidth.bytesPerSecond : nil,
-            receiveBytesPerSecond: after.receiveBandwidth > .zero ? after.receiveBandwidth.bytesPerSecond : nil,
-            samples: Int(after.samples), elapsedSeconds: (MonotonicClock.now - start).seconds)
+            peer: peer, name: await name(of: peer), minimumRoundTripSeconds: link.roundTrip.minimum?.seconds,
+            jitterSeconds: link.roundTrip.jitter.seconds, lossFraction: link.loss.fraction,
+            sendBytesPerSecond: rate(link.sendBandwidth), receiveBytesPerSecond: rate(link.receiveBandwidth),
+            sendBurstBytesPerSecond: rate(link.sendBurst), receiveBurstBytesPerSecond: rate(link.receiveBurst),
+            samples: link.trains, elapsedSeconds: (MonotonicClock.now - start).seconds)
+    }
+
+    /// Waits for the next measurement of a link, which it asks for; `false` if there was none.
+    private func probeOnce(_ peer: PeerID) async -> Bool {
+        guard !isStopping else { return false }
+        return await withCheckedContinuation { continuation in
+            probeWaiters[peer, default: []].append(continuation)
+            driver.input(.measure(peer))
+        }
     }
 
     private func member(_ text: String) async throws -> PeerID {

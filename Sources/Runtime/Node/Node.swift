@@ -38,6 +38,7 @@ package actor Node {
     var participant: JobParticipant?
     var coordinators: [JobCoordinator] = []
     var pingWaiters: [PeerID: [CheckedContinuation<Duration?, Never>]] = [:]
+    var probeWaiters: [PeerID: [CheckedContinuation<Bool, Never>]] = [:]
     private var background: [Task<Void, Never>] = []
     private var discovery: LANDiscovery?
     nonisolated let shutdownRequests = AsyncStream.makeStream(of: Void.self)
@@ -169,6 +170,8 @@ package actor Node {
         for task in background { task.cancel() }
         for waiter in pingWaiters.values.flatMap({ $0 }) { waiter.resume(returning: nil) }
         pingWaiters = [:]
+        for waiter in probeWaiters.values.flatMap({ $0 }) { waiter.resume(returning: false) }
+        probeWaiters = [:]
         // The farewells were handed to the socket; give the loop one turn to send them.
         if leaving { try? await Task.sleep(for: .milliseconds(50)) }
         await hub.close()
@@ -206,11 +209,18 @@ package actor Node {
 
     // MARK: Events
 
+    private func endProbe(of peer: PeerID, isMeasured: Bool) {
+        for waiter in probeWaiters.removeValue(forKey: peer) ?? [] { waiter.resume(returning: isMeasured) }
+    }
+
     private func handle(_ event: OverlayEvent) async {
         switch event {
         case .pinged(let peer, let roundTrip):
             for waiter in pingWaiters.removeValue(forKey: peer) ?? [] { waiter.resume(returning: roundTrip) }
+        case .probing(.measured(let report)): endProbe(of: report.peer, isMeasured: true)
+        case .probing(.measurementFailed(let peer)): endProbe(of: peer, isMeasured: false)
         case .memberDown(let peer), .memberLeft(let peer):
+            endProbe(of: peer, isMeasured: false)
             log.info("peer gone", metadata: ["peer": "\(peer.short)"])
             await participant?.peerLost(peer)
             await shardService.peerLost(peer)

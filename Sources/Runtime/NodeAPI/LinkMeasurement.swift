@@ -50,13 +50,18 @@ package struct ProbeReport: Codable, Hashable, Sendable {
     package var sendBytesPerSecond: Double?
     /// From the peer to this node, as this node measured it.
     package var receiveBytesPerSecond: Double?
+    /// Rate at which a token bucket lets the first packets through in each direction, where there is one; the two figures
+    /// above are the sustained rates behind it.
+    package var sendBurstBytesPerSecond: Double?
+    package var receiveBurstBytesPerSecond: Double?
     /// Packet trains behind the two figures.
     package var samples: Int
     package var elapsedSeconds: Double
 
     package init(
         peer: PeerID, name: String, minimumRoundTripSeconds: Double?, jitterSeconds: Double?, lossFraction: Double?,
-        sendBytesPerSecond: Double?, receiveBytesPerSecond: Double?, samples: Int, elapsedSeconds: Double
+        sendBytesPerSecond: Double?, receiveBytesPerSecond: Double?, sendBurstBytesPerSecond: Double? = nil,
+        receiveBurstBytesPerSecond: Double? = nil, samples: Int, elapsedSeconds: Double
     ) {
         self.peer = peer.description
         self.name = name
@@ -65,6 +70,8 @@ package struct ProbeReport: Codable, Hashable, Sendable {
         self.lossFraction = lossFraction
         self.sendBytesPerSecond = sendBytesPerSecond
         self.receiveBytesPerSecond = receiveBytesPerSecond
+        self.sendBurstBytesPerSecond = sendBurstBytesPerSecond
+        self.receiveBurstBytesPerSecond = receiveBurstBytesPerSecond
         self.samples = samples
         self.elapsedSeconds = elapsedSeconds
     }
