@@ -58,8 +58,13 @@ package enum OverlayEvent: Hashable, Sendable {
     case memberLeft(PeerID)
     /// This peer was accused and refuted it with a new incarnation.
     case refuted(accuser: PeerID)
-    /// Somebody signs records with this peer's identity: the identity is in use twice.
-    case identityConflict(incarnation: UInt64)
+    /// A record of this peer's former life, with a higher incarnation, was outbid: its clock was set back since.
+    case formerLifeOutbid(incarnation: UInt64)
+    /// Somebody signs records with this peer's identity, which is in use twice; these are the other's addresses. Told
+    /// again and again while it lasts, at most once each `outbiddingInterval`.
+    case identityConflict(incarnation: UInt64, addresses: [NetworkAddress])
+    /// Two processes seem to sign records with another member's identity in turn.
+    case identityUsedTwice(PeerID)
     /// A newer version of an entry is stored; also for own entries.
     case entryUpdated(owner: PeerID, EntryKey)
     /// A peer signed two values for one version of an entry.

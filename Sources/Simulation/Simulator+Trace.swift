@@ -56,7 +56,7 @@ extension Simulator {
         case .memberDown(let other): trace(peer, "down \(name(other))")
         case .memberLeft(let other): trace(peer, "left \(name(other))")
         case .refuted(let accuser): trace(peer, "refutes \(name(accuser))")
-        case .identityConflict(let incarnation): trace(peer, "identity conflict at \(incarnation)")
+        case .identityConflict(let incarnation, _): trace(peer, "identity conflict at \(incarnation)")
         case .equivocation(let owner, let key): trace(peer, "equivocation of \(name(owner)), \(key.kind).\(key.index)")
         case .publishRefused(let key, let bytes): trace(peer, "refuses \(bytes) bytes under \(key.kind).\(key.index)")
         default: break

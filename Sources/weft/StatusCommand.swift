@@ -21,6 +21,16 @@ struct StatusCommand: AsyncParsableCommand {
         }
         row("peer", "\(terminal.style(status.name, .accent)) \(status.peer)")
         row("swarm", status.swarm)
+        if let conflict = status.identityConflict {
+            row(
+                "warning",
+                terminal.style(
+                    "another process at \(conflict.otherAddresses.joined(separator: ", ")) uses this identity: "
+                        + "stop one of the two, or start it with its own --state", .bad))
+        }
+        for peer in status.identitiesUsedTwice {
+            row("warning", terminal.style("two processes use the identity \(peer): tell its operator", .bad))
+        }
         row("running", "\(HumanText.duration(seconds: status.uptimeSeconds)), process \(status.processID)")
         row("listening", status.listenAddress + ", given to others: " + status.addresses.joined(separator: ", "))
         row("peers", "\(status.alivePeers) alive of \(status.knownPeers) known")

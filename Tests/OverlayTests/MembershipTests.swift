@@ -140,9 +140,85 @@ struct MembershipTests {
     func identityConflict() {
         var harness = MembershipHarness()
         harness.introduce(1...1)
-        harness.receive(.alive(Fixtures.record(0, incarnation: 2000)), from: 1)
-        #expect(harness.events.contains(.identityConflict(incarnation: 2000)))
+        harness.now = harness.now + MembershipConfiguration().formerLifeWindow
+        let twin = Fixtures.record(0, incarnation: 2000)
+        harness.receive(.alive(twin), from: 1)
+        #expect(
+            harness.events.contains(.identityConflict(incarnation: 2000, addresses: twin.contact.addresses)))
         #expect(harness.core.ownRecord.incarnation == 2001)
+        // A twin that outbids at once is not answered at once, or both would race at the speed of gossip.
+        harness.receive(.alive(Fixtures.record(0, incarnation: 2002)), from: 1)
+        #expect(harness.core.ownRecord.incarnation == 2001 && harness.events.isEmpty)
+        harness.now = harness.now + MembershipConfiguration().outbiddingInterval
+        harness.receive(.alive(Fixtures.record(0, incarnation: 2004)), from: 1)
+        #expect(harness.core.ownRecord.incarnation == 2005 && harness.events.count == 1)
+    }
+
+    @Test("Records of a former life are outbid at once and in any order, and are no conflict")
+    func formerLife() {
+        var harness = MembershipHarness()
+        harness.introduce(1...1)
+        for (old, expected) in [(UInt64(2000), UInt64(2001)), (2003, 2004), (2001, 2004)] {
+            harness.receive(.alive(Fixtures.record(0, incarnation: old)), from: 1)
+            #expect(harness.core.ownRecord.incarnation == expected, "after a record of \(old)")
+        }
+        // What this peer signs next may have been signed before, with other addresses.
+        harness.receive(.alive(twin(0, incarnation: 2004)), from: 1)
+        #expect(harness.core.ownRecord.incarnation == 2005)
+        #expect(harness.events == [.formerLifeOutbid(incarnation: 2004)])
+        harness.receive(.alive(harness.core.ownRecord), from: 1)
+        #expect(harness.core.ownRecord.incarnation == 2005, "an echo of the own record is nothing to outbid")
+    }
+
+    @Test("A live peer that says something older than is known of it is told at once")
+    func olderRecordOfALivePeer() {
+        for (incarnation, addressed) in [(UInt64(3), false), (5, true)] {
+            var harness = MembershipHarness()
+            harness.introduce(1...1)
+            let known = harness.core.member(Fixtures.peer(1))?.record
+            let record = addressed ? twin(1, incarnation: incarnation) : Fixtures.record(1, incarnation: incarnation)
+            harness.receive(.join(record), from: 1)
+            let told = harness.sent(to: 1).contains {
+                if case .alive(let told) = $0 { told.peer == record.peer } else { false }
+            }
+            #expect(told, "incarnation \(incarnation); known was \(String(describing: known?.incarnation))")
+        }
+    }
+
+    @Test("Members notice when two processes outbid each other with one identity, and not when a peer moves")
+    func twins() {
+        for isTwin in [true, false] {
+            var harness = MembershipHarness()
+            harness.introduce(1...2)
+            var reports = 0
+            for step in 1...6 {
+                let incarnation = UInt64(5 + step)
+                let port = UInt16(isTwin ? step % 2 : step) + 9000
+                harness.receive(.alive(twin(1, incarnation: incarnation, port: port)), from: 2)
+                reports += harness.events.count { $0 == .identityUsedTwice(Fixtures.peer(1)) }
+            }
+            #expect(reports == (isTwin ? 1 : 0), "reported once, or not at all")
+        }
+    }
+
+    @Test("Of two records with one incarnation everybody keeps the same, in whichever order they come")
+    func equalIncarnations() {
+        let records = [twin(1, incarnation: 9, port: 1), twin(1, incarnation: 9, port: 2)]
+        var kept: [PeerRecord?] = []
+        for order in [records, records.reversed()] {
+            var harness = MembershipHarness()
+            harness.introduce(1...2)
+            for record in order { harness.receive(.alive(record), from: 2) }
+            kept.append(harness.core.member(Fixtures.peer(1))?.record)
+        }
+        #expect(kept[0] != nil && kept[0] == kept[1])
+    }
+
+    /// A record that the same key signed elsewhere.
+    private func twin(_ number: Int, incarnation: UInt64, port: UInt16 = 4711) -> PeerRecord {
+        var contact = Fixtures.record(number, incarnation: incarnation).contact
+        contact.addresses = [NetworkAddress(ipv4: (192, 0, 2, 1), port: port)]
+        return PeerRecord(contact: contact, incarnation: incarnation, signer: Fixtures.signer(number))
     }
 
     @Test("A peer that comes back with an old incarnation is told what it has to outbid")

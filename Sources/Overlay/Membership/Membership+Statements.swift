@@ -21,14 +21,17 @@ extension Membership {
             // A returning peer may not know what it has to refute; nobody else is told, or stale news would echo.
             if sender == record.peer, others[slot].state != .alive {
                 effects.append(.send(accusations(against: sender), to: sender))
+            } else if record.signature != others[slot].record.signature {
+                hearTwin(slot, record, from: sender, at: now, into: &effects)
             }
             return
         }
         guard record.isAuthentic(signer) else { return counters.count(.forged) }
+        noteReplacement(slot, by: record, at: now, into: &effects)
         revive(slot, with: record, at: now, into: &effects)
     }
 
-    private mutating func revive(_ slot: Int, with record: PeerRecord, at now: Instant, into effects: inout [Effect]) {
+    mutating func revive(_ slot: Int, with record: PeerRecord, at now: Instant, into effects: inout [Effect]) {
         let wasLive = others[slot].livePosition != nil
         let oldHash = wasLive ? Self.viewHash(record.peer, others[slot].record.incarnation) : 0
         view.replace(record.peer, old: oldHash, new: Self.viewHash(record.peer, record.incarnation))
@@ -187,17 +190,6 @@ extension Membership {
     private static var farewellBurst: Int { 64 }
 
     // MARK: This peer
-
-    private mutating func hearOfMyself(_ record: PeerRecord, at now: Instant, into effects: inout [Effect]) {
-        guard record.incarnation > ownRecord.incarnation else { return }
-        guard record.isAuthentic(signer) else { return counters.count(.forged) }
-        // Our key signed it and we did not: a former life with a clock ahead of ours, or the identity is used twice. Two
-        // peers with one identity must not drive each other's incarnations up at the speed of gossip.
-        if let next = nextOutbidding, now < next { return }
-        nextOutbidding = now + configuration.outbiddingInterval
-        effects.append(.event(.identityConflict(incarnation: record.incarnation)))
-        renewOwnRecord(contact: ownRecord.contact, after: record.incarnation, at: now)
-    }
 
     private mutating func refute(
         _ accusation: Accusation, from sender: PeerID, at now: Instant, into effects: inout [Effect]

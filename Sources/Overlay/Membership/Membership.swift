@@ -46,6 +46,8 @@ package struct Membership: ProtocolCore {
         var accuser: PeerID?
         /// Its goodbye, once it has left.
         var farewell: Farewell?
+        /// Signs that two processes use its identity.
+        var twins = TwinSigns()
     }
 
     let configuration: MembershipConfiguration
@@ -93,6 +95,8 @@ package struct Membership: ProtocolCore {
     var lastViewSync: Instant?
     var nextOutbidding: Instant?
     var nextRefutation: Instant?
+    /// Records of former lives that were outbid since the start.
+    var formerLives = 0
 
     /// A peer that is alone until it is started. The first incarnation is the wall clock in milliseconds, so that a peer
     /// which lost its memory still comes back with a higher one.

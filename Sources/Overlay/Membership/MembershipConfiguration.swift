@@ -67,6 +67,9 @@ package struct MembershipConfiguration: Hashable, Sendable {
     /// Least time between two reactions to foreign records of this identity; a guess that keeps two peers which share a key
     /// from filling the swarm with their quarrel.
     package var outbiddingInterval: Duration = .seconds(5)
+    /// Time after the start in which a higher incarnation of this identity counts as a former life's: until then the
+    /// views of everybody have met, and afterwards only a living twin can sign one.
+    package var formerLifeWindow: Duration = .seconds(10)
 
     /// A wake-up later than this means that the process did not run; everybody then gets the lost time back.
     package var pauseTolerance: Duration = .milliseconds(250)

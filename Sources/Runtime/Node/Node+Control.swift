@@ -24,7 +24,9 @@ extension Node: NodeControl {
             addresses: addresses.map(\.description), alivePeers: members.count { $0.state.isLive },
             knownPeers: members.count, graphDigest: snapshot.digest.description,
             measuredLinks: links.measured, totalLinks: links.total,
-            capability: CapabilityView(capability), traffic: await traffic(), job: await participant?.view)
+            capability: CapabilityView(capability), traffic: await traffic(), job: await participant?.view,
+            identityConflict: identityWarnings.view(at: MonotonicClock.now),
+            identitiesUsedTwice: identityWarnings.membersUsedTwice(at: MonotonicClock.now))
     }
 
     /// What `NodeMetrics` tells, as of now; `nil` while the node stops.

@@ -41,6 +41,7 @@ package actor Node {
     var probeWaiters: [PeerID: [CheckedContinuation<Bool, Never>]] = [:]
     private var background: [Task<Void, Never>] = []
     private var discovery: LANDiscovery?
+    var identityWarnings = IdentityWarnings()
     nonisolated let shutdownRequests = AsyncStream.makeStream(of: Void.self)
 
     // MARK: Life
@@ -228,8 +229,10 @@ package actor Node {
         case .memberUp(let peer): log.info("peer arrived", metadata: ["peer": "\(peer.short)"])
         case .memberSuspected(let peer, let accuser):
             log.debug("peer suspected", metadata: ["peer": "\(peer.short)", "by": "\(accuser.short)"])
-        case .identityConflict:
-            log.error("this identity is in use by another process: stop one of the two, or give it its own --state")
+        case .identityConflict(_, let others): noteIdentityConflict(at: others)
+        case .identityUsedTwice(let peer): noteIdentityUsedTwice(by: peer)
+        case .formerLifeOutbid:
+            log.info("peers knew a record from the future: this machine's clock was set back since the last run")
         case .equivocation(let owner, _):
             log.warning("a peer signed two values for one version", metadata: ["peer": "\(owner.short)"])
         case .publishRefused(_, let byteCount):

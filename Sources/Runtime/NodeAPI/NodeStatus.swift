@@ -29,12 +29,16 @@ package struct NodeStatus: Codable, Hashable, Sendable {
     package var traffic: TrafficView
     /// What the node is working on.
     package var job: JobView?
+    /// Set while another process uses this node's identity.
+    package var identityConflict: IdentityConflictView?
+    /// Other members whose identities seem to be in use by two processes each.
+    package var identitiesUsedTwice: [String]
 
     package init(
         peer: PeerID, name: String, swarm: String, version: String, processID: Int, stateDirectory: String,
         uptimeSeconds: Double, listenAddress: String, addresses: [String], alivePeers: Int, knownPeers: Int,
         graphDigest: String, measuredLinks: Int, totalLinks: Int, capability: CapabilityView, traffic: TrafficView,
-        job: JobView? = nil
+        job: JobView? = nil, identityConflict: IdentityConflictView? = nil, identitiesUsedTwice: [PeerID] = []
     ) {
         self.peer = peer.description
         self.name = name
@@ -53,6 +57,23 @@ package struct NodeStatus: Codable, Hashable, Sendable {
         self.capability = capability
         self.traffic = traffic
         self.job = job
+        self.identityConflict = identityConflict
+        self.identitiesUsedTwice = identitiesUsedTwice.map(\.description)
+    }
+}
+
+/// Another process that uses a node's identity.
+package struct IdentityConflictView: Codable, Hashable, Sendable {
+    /// How often it was noticed since the start, at most every few seconds.
+    package var count: Int
+    package var lastSeenSeconds: Double
+    /// Where the other process says that it can be reached.
+    package var otherAddresses: [String]
+
+    package init(count: Int, lastSeenSeconds: Double, otherAddresses: [String]) {
+        self.count = count
+        self.lastSeenSeconds = lastSeenSeconds
+        self.otherAddresses = otherAddresses
     }
 }
 

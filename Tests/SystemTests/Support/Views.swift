@@ -18,6 +18,14 @@ struct StatusView: Decodable, Sendable {
     let measuredLinks: Int
     let totalLinks: Int
     let traffic: Traffic
+    let identityConflict: IdentityConflict?
+    let identitiesUsedTwice: [String]
+
+    struct IdentityConflict: Decodable, Sendable {
+        let count: Int
+        let lastSeenSeconds: Double
+        let otherAddresses: [String]
+    }
 }
 
 struct PeersView: Decodable, Sendable { let peers: [PeerView] }
@@ -29,6 +37,7 @@ struct PeerView: Decodable, Sendable {
     let isSelf: Bool
     let address: String?
     let roundTripSeconds: Double?
+    let incarnation: UInt64
 }
 
 struct GraphView: Decodable, Sendable {
