@@ -28,6 +28,17 @@ extension FuzzTarget {
                 return true
             }),
         FuzzTarget(
+            "noise-path", maximumByteCount: 16,
+            seeds: {
+                let token = [UInt8](1...8)
+                return [PathMessage.challenge(token).bytes, PathMessage.response(token).bytes]
+            },
+            check: { bytes throws(FuzzFinding) in
+                guard let message = PathMessage(bytes) else { return false }
+                guard message.bytes == bytes else { throw FuzzFinding("\(message) is not what was read") }
+                return true
+            }),
+        FuzzTarget(
             "noise-stream-hello", maximumByteCount: 512, seeds: { [NoiseSamples.hello] },
             check: { bytes throws(FuzzFinding) in
                 let answerer = StreamAnswerer(identity: NoiseSamples.bob, secret: NoiseSamples.secret)

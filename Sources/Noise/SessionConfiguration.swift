@@ -99,6 +99,9 @@ package struct SessionCounters: Sendable {
     package var bytesSent: UInt64 = 0
     package var handshakesBegun: UInt64 = 0
     package var handshakesCompleted: UInt64 = 0
+    /// Challenges to addresses to which peers seemed to move, and how many of the addresses were not proven.
+    package var pathsChallenged: UInt64 = 0
+    package var pathsRefused: UInt64 = 0
     private var drops = [UInt64](repeating: 0, count: SessionDrop.allCases.count)
 
     package init() {}

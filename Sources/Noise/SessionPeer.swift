@@ -59,20 +59,38 @@ final class OutgoingHandshake {
     let index: UInt32
     private var state: HandshakeState?
     let mac1: [UInt8]
+    /// The whole initiation.
+    let datagram: [UInt8]
+    /// Where it goes, one after the other.
+    let targets: [NetworkAddress]
+    private var triedCount = 0
+    /// When it goes to the next address; `nil` after the last.
+    private(set) var nextTargetAt: Instant?
     /// When the first attempt of this series was made.
     let since: Instant
     let attempt: Int
     let retryAt: Instant
 
     init(
-        index: UInt32, state: consuming HandshakeState, mac1: [UInt8], since: Instant, attempt: Int, retryAt: Instant
+        index: UInt32, state: consuming HandshakeState, mac1: [UInt8], datagram: [UInt8], targets: [NetworkAddress],
+        since: Instant, attempt: Int, retryAt: Instant
     ) {
         self.index = index
         self.state = consume state
         self.mac1 = mac1
+        self.datagram = datagram
+        self.targets = targets
         self.since = since
         self.attempt = attempt
         self.retryAt = retryAt
+    }
+
+    /// The next address if its time has come.
+    func takeTarget(at now: Instant) -> NetworkAddress? {
+        guard triedCount < targets.count, nextTargetAt.map({ $0 <= now }) ?? true else { return nil }
+        defer { triedCount += 1 }
+        nextTargetAt = triedCount + 1 < targets.count ? now + CandidateAddresses.stagger : nil
+        return targets[triedCount]
     }
 
     /// Reads the answer and returns its payload; throws, unchanged, if it is not authentic.
@@ -108,8 +126,10 @@ final class SessionPeer {
     var addresses: [NetworkAddress] = []
     /// Whether somebody asked for this peer, so that it stays without a session.
     var isLearnt = false
-    /// Where its newest authentic datagram came from.
-    var endpoint: NetworkAddress?
+    /// Where its datagrams go now.
+    var path = PeerPath()
+    /// Where the initiation came from that made `next`.
+    var nextSource: NetworkAddress?
 
     var previous: TransportSession?
     var current: TransportSession?

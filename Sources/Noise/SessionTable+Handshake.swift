@@ -36,20 +36,26 @@ extension SessionTable {
         }
         let pause = min(configuration.firstRetry * (1 << min(attempt, 16)), configuration.maximumRetry)
         let jitter = Duration.nanoseconds(Int64(Double(pause.nanoseconds) * indexGenerator.unit() / 3))
-        let retryAt = now + pause + jitter
+        let retryAt = now + CandidateAddresses.stagger * (targets.count - 1) + pause + jitter
         peer.handshake = OutgoingHandshake(
-            index: index, state: state, mac1: mac1, since: since, attempt: attempt, retryAt: retryAt)
+            index: index, state: state, mac1: mac1, datagram: datagram, targets: targets, since: since,
+            attempt: attempt, retryAt: retryAt)
         counters.handshakesBegun += 1
         wake(at: retryAt)
-        for target in targets { transmit(datagram, to: target, into: &effects) }
+        tryNextTarget(of: peer, at: now, into: &effects)
     }
 
-    /// Two candidate addresses an attempt: the last known good one first, then the contact's in rotation.
+    /// Sends the initiation under way to the next address, if its time has come. All get the same bytes: the responder
+    /// answers the first to arrive, and the others are replays.
+    func tryNextTarget(of peer: SessionPeer, at now: Instant, into effects: inout [Effect]) {
+        guard let handshake = peer.handshake, let target = handshake.takeTarget(at: now) else { return }
+        transmit(handshake.datagram, to: target, into: &effects)
+        if let next = handshake.nextTargetAt { wake(at: next) }
+    }
+
+    /// The addresses of one attempt: the last known good one first, then the contact's.
     private func targets(of peer: SessionPeer, attempt: Int) -> [NetworkAddress] {
-        var candidates = peer.addresses
-        if let endpoint = peer.endpoint { candidates = [endpoint] + candidates.filter { $0 != endpoint } }
-        guard candidates.count > 2 else { return candidates }
-        return (0..<2).map { candidates[(attempt * 2 + $0) % candidates.count] }
+        CandidateAddresses(peer.addresses, lastGood: peer.path.endpoint, sendsIPv6: sendsIPv6).batch(attempt)
     }
 
     /// Gives up on a peer for now.
@@ -98,7 +104,13 @@ extension SessionTable {
             peer.previous = peer.current
         }
         peer.current = session
-        peer.endpoint = source
+        if handshake.targets.contains(source) {
+            let isMove = !isFirst && peer.path.endpoint != source
+            peer.path.settle(at: source)
+            if isMove { effects.append(.moved(peer.peer, source)) }
+        } else {
+            follow(peer, to: source, byteCount: datagram.count, isNewest: true, at: now, into: &effects)
+        }
         counters.handshakesCompleted += 1
         if isFirst { effects.append(.established(peer.peer, peer.agreementKey, source)) }
         let queue = peer.takeQueue()
@@ -155,6 +167,7 @@ extension SessionTable {
         let index = freshIndex(for: peer)
         let remoteIndex: UInt32 = SessionMessage.integer(datagram, at: 4)
         peer.next = session(result, localIndex: index, remoteIndex: remoteIndex, isInitiator: false, at: now)
+        peer.nextSource = source
         var response = SessionMessage.header(.response)
         response += withUnsafeBytes(of: index.littleEndian) { Array($0) }
         response += datagram[4..<8]

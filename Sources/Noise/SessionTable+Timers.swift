@@ -28,6 +28,8 @@ extension SessionTable {
         if expired(peer.current) { peer.current = nil }
         if expired(peer.next) { peer.next = nil }
 
+        runPath(of: peer, at: now, into: &effects)
+        tryNextTarget(of: peer, at: now, into: &effects)
         if let handshake = peer.handshake, handshake.retryAt <= now {
             if now - handshake.since >= configuration.giveUpAfter {
                 fail(peer, .noAnswer, into: &effects)
@@ -39,7 +41,8 @@ extension SessionTable {
 
     private func deadline(of peer: SessionPeer) -> Instant? {
         var deadlines = peer.sessions.map { $0.createdAt + configuration.rejectAfter }
-        if let handshake = peer.handshake { deadlines.append(handshake.retryAt) }
+        if let handshake = peer.handshake { deadlines.append(handshake.nextTargetAt ?? handshake.retryAt) }
+        if let deadline = peer.path.deadline { deadlines.append(deadline) }
         return deadlines.min()
     }
 }

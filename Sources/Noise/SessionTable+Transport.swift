@@ -29,12 +29,19 @@ extension SessionTable {
         renew(peer, at: now, into: &effects)
     }
 
-    /// Seals a payload and sends it to where the peer was last heard.
+    /// Seals a payload and sends it to where the peer was last heard; while that is not proven, what goes beyond the
+    /// allowance waits.
     func seal(
         _ payload: [UInt8], on session: TransportSession, to peer: SessionPeer, at now: Instant,
         into effects: inout [Effect]
     ) {
-        guard let address = peer.endpoint ?? peer.addresses.first, let datagram = session.seal(payload) else { return }
+        guard peer.path.take(payload.count + Limits.transportOverheadBytes) else {
+            return counters.count(
+                .queueOverflow, by: peer.enqueue(payload, maximumCount: configuration.queuedPayloads))
+        }
+        guard let address = peer.path.endpoint ?? peer.addresses.first, let datagram = session.seal(payload) else {
+            return
+        }
         transmit(datagram, to: address, into: &effects)
     }
 
@@ -50,10 +57,15 @@ extension SessionTable {
         case .replayed: return counters.count(.replayed)
         case .notAuthentic: return counters.count(.notAuthentic)
         case .payload(let payload, let isNewest):
-            // Roaming: only the newest datagram moves the endpoint, so that a late one cannot move it back.
-            if isNewest, session !== peer.previous { peer.endpoint = source }
+            // The initiator has received our answer where its initiation came from.
+            if session === peer.next, source == peer.nextSource { peer.path.prove(source) }
+            follow(
+                peer, to: source, byteCount: datagram.count, isNewest: isNewest && session !== peer.previous, at: now,
+                into: &effects)
             if session === peer.next { promote(peer, session, source: source, at: now, into: &effects) }
-            if !payload.isEmpty {
+            if let message = PathMessage(payload) {
+                receive(message, of: peer, from: source, at: now, into: &effects)
+            } else if !payload.isEmpty {
                 effects.append(.deliver(payload, from: peer.peer, address: source))
             }
             // An initiator that only listens renews before its keys run out.

@@ -18,6 +18,8 @@ package final class SessionTable: ProtocolCore {
         case forget(PeerID)
         /// An answer of a peer that was due has not come: make new keys, in case it has lost its own.
         case renew(PeerID)
+        /// This machine's own addresses have changed: show the new ones to everybody with whom there is a session.
+        case networkChanged
         /// `nextDeadline` has come.
         case timer
     }
@@ -28,6 +30,8 @@ package final class SessionTable: ProtocolCore {
         case deliver([UInt8], from: PeerID, address: NetworkAddress)
         /// A first session with a peer, or the first after a pause; not told again when keys are renewed.
         case established(PeerID, AgreementPublicKey, NetworkAddress)
+        /// A peer with a session is at another address now, and has shown that it receives there.
+        case moved(PeerID, NetworkAddress)
         /// A send that came to nothing; queued payloads are gone. A later send tries again.
         case failed(PeerID, SessionFailure)
     }
@@ -48,6 +52,8 @@ package final class SessionTable: ProtocolCore {
     /// The same peers in the order of their coming, because dictionaries are not iterated.
     var ordered: [SessionPeer] = []
     var indices: [UInt32: SessionPeer] = [:]
+    /// Whether the socket reaches IPv6 addresses; those that it does not reach are not tried.
+    package var sendsIPv6 = true
     /// A lower bound of all deadlines: exact after `timer`, never too late.
     var earliestDeadline: Instant?
 
@@ -83,12 +89,13 @@ package final class SessionTable: ProtocolCore {
         case .learn(let contact): learn(contact)
         case .forget(let peer): forget(peer)
         case .renew(let peer): renewUnanswered(peer, at: now, into: &effects)
+        case .networkChanged: announceMove(at: now, into: &effects)
         case .timer: fireTimers(at: now, into: &effects)
         }
     }
 
     /// Where datagrams to a peer go now; `nil` before its first authentic datagram.
-    package func address(of peer: PeerID) -> NetworkAddress? { peers[peer]?.endpoint }
+    package func address(of peer: PeerID) -> NetworkAddress? { peers[peer]?.path.endpoint }
 
     /// Whether payloads to the peer leave at once.
     package func isEstablished(_ peer: PeerID) -> Bool { peers[peer]?.current != nil }

@@ -60,6 +60,16 @@ import Wire
             transmitted(try table(2, configuration: loaded), .datagram(initiation, from: address(1))))
     }
 
+    @Test func paths() {
+        let token: [UInt8] = [1, 2, 3, 4, 5, 6, 7, 8]
+        check("noise/path-challenge", PathMessage.challenge(token).bytes)
+        check("noise/path-response", PathMessage.response(token).bytes)
+        #expect(PathMessage([0xF0] + token) == .challenge(token) && PathMessage([0xF1] + token) == .response(token))
+        for other in [[], [0xF0], [0xF2] + token, [0xF0] + token + [0]] as [[UInt8]] {
+            #expect(PathMessage(other) == nil, "\(other) belongs to the protocols above")
+        }
+    }
+
     @Test func streams() throws {
         func ephemeral(_ byte: UInt8) throws -> AgreementKey {
             try requireValue(AgreementKey(secret: SecretBytes(copying: [UInt8](repeating: byte, count: 32))))

@@ -56,6 +56,7 @@ final class SessionNetwork {
     var passes: (Int, Datagram) -> Bool = { _, _ in true }
     var delivered: [[(payload: [UInt8], from: PeerID)]]
     var established: [[PeerID]]
+    var moved: [[(PeerID, NetworkAddress)]]
     var failed: [[(PeerID, SessionFailure)]]
     private var count = 0
 
@@ -75,6 +76,7 @@ final class SessionNetwork {
         }
         delivered = Array(repeating: [], count: count)
         established = Array(repeating: [], count: count)
+        moved = Array(repeating: [], count: count)
         failed = Array(repeating: [], count: count)
         guard learns else { return }
         for one in 0..<count {
@@ -97,6 +99,7 @@ final class SessionNetwork {
                 inFlight.append(Datagram(bytes: bytes, from: addresses[index], to: to))
             case .deliver(let payload, let from, _): delivered[index].append((payload, from))
             case .established(let peer, _, _): established[index].append(peer)
+            case .moved(let peer, let address): moved[index].append((peer, address))
             case .failed(let peer, let reason): failed[index].append((peer, reason))
             }
         }

@@ -32,7 +32,8 @@ package actor Node {
 
     /// Set once the node listens.
     private(set) var listenAddress: NetworkAddress
-    private(set) var addresses: [NetworkAddress] = []
+    /// Where this machine's interfaces say that it can be reached; `Node+Network` keeps it true.
+    var addresses: [NetworkAddress] = []
     private(set) var capability: Capability?
     private(set) var isStopping = false
     var participant: JobParticipant?
@@ -128,6 +129,13 @@ package actor Node {
                 while !Task.isCancelled {
                     if let sample = await self?.metricsSample() { metrics.record(sample) }
                     try? await Task.sleep(for: NodeMetrics.interval)
+                }
+            })
+        background.append(
+            Task { [weak self] in
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: Node.networkCheckInterval)
+                    await self?.followNetwork()
                 }
             })
         log.info(

@@ -30,7 +30,8 @@ final class NodeWiring: Sendable {
         guard let driver = driver.withLock({ $0 }) else { return }
         switch event {
         case .payload(let payload, let peer, _, let receivedAt): driver.deliver(payload, from: peer, at: receivedAt)
-        case .established(let peer, _, let address): driver.input(.sessionEstablished(peer, address))
+        case .established(let peer, _, let address), .moved(let peer, let address):
+            driver.input(.sessionEstablished(peer, address))
         case .failed(let peer, _): driver.input(.sessionFailed(peer))
         }
     }

@@ -16,6 +16,8 @@ package final class UDPEndpoint: Sendable {
         case payload([UInt8], from: PeerID, address: NetworkAddress, receivedAt: Instant)
         /// The first session with a peer, or the first after a pause.
         case established(PeerID, AgreementPublicKey, NetworkAddress)
+        /// A peer with a session is at another address now.
+        case moved(PeerID, NetworkAddress)
         /// Payloads for a peer could not be sent and are gone.
         case failed(PeerID, SessionFailure)
     }
@@ -117,6 +119,9 @@ package final class UDPEndpoint: Sendable {
     /// Ends all sessions with a peer.
     package func forget(_ peer: PeerID) { perform(.forget(peer), at: nil) }
 
+    /// This machine has got other addresses: shows them to all peers with a session.
+    package func networkChanged() { perform(.networkChanged, at: nil) }
+
     /// Makes new keys with a peer that did not answer.
     package func renew(_ peer: PeerID) { perform(.renew(peer), at: nil) }
 
@@ -196,6 +201,7 @@ final class SessionShell {
         self.context = context
         self.socket = socket
         addresses.sendsFromIPv6 = context.localAddress?.protocol == .inet6
+        table.sendsIPv6 = addresses.sendsFromIPv6
         timer.action = { [unowned self] in wake() }
         rearm()
     }
@@ -230,6 +236,7 @@ final class SessionShell {
             case .deliver(let payload, let peer, let address):
                 onEvent(.payload(payload, from: peer, address: address, receivedAt: now))
             case .established(let peer, let key, let address): onEvent(.established(peer, key, address))
+            case .moved(let peer, let address): onEvent(.moved(peer, address))
             case .failed(let peer, let reason): onEvent(.failed(peer, reason))
             }
         }

@@ -14,14 +14,20 @@ final class DatagramRelay: Sendable {
         var stopped = false
     }
 
-    /// The sockets are used from the relay's thread and for sending from the test's.
+    /// A socket that is used from the relay's threads and for sending from the test's.
     // Proof: PlainSocket holds one constant descriptor, and sending and receiving on it are safe from any thread.
-    private struct Sockets: @unchecked Sendable {
-        let front: PlainSocket
-        let back: PlainSocket
+    private struct Side: @unchecked Sendable {
+        let socket: PlainSocket
+
+        init() throws {
+            socket = try PlainSocket(.datagram)
+            socket.setReceiveTimeout(seconds: 0.1)
+        }
     }
 
-    private let sockets: Sockets
+    private let front: Side
+    /// Towards the server; the router's mapping of the client.
+    private let back: Mutex<Side>
     private let target: UInt16
     private let state = Mutex(State())
 
@@ -29,11 +35,10 @@ final class DatagramRelay: Sendable {
     let port: UInt16
 
     init(target: UInt16) throws {
-        sockets = Sockets(front: try PlainSocket(.datagram), back: try PlainSocket(.datagram))
-        sockets.front.setReceiveTimeout(seconds: 0.1)
-        sockets.back.setReceiveTimeout(seconds: 0.1)
+        front = try Side()
+        back = Mutex(try Side())
         self.target = target
-        port = sockets.front.port
+        port = front.socket.port
         for towardsServer in [true, false] {
             Thread { [self] in carry(toServer: towardsServer) }.start()
         }
@@ -41,21 +46,31 @@ final class DatagramRelay: Sendable {
 
     var recorded: [Recorded] { state.withLock { $0.recorded } }
 
+    /// The port from which the server gets the client's datagrams.
+    var mappedPort: UInt16 { back.withLock { $0 }.socket.port }
+
+    /// Forgets the mapping, as a router does that restarts: the server sees another port from now on, and what it sends to
+    /// the old one is lost.
+    func rebind() throws {
+        let fresh = try Side()
+        back.withLock { $0 = fresh }
+    }
+
     /// Sends a datagram as if it came from the other side.
     func send(_ bytes: [UInt8], toServer: Bool) {
         if toServer {
-            sockets.back.send(bytes, toPort: target)
+            back.withLock { $0 }.socket.send(bytes, toPort: target)
         } else if let client = state.withLock({ $0.clientPort }) {
-            sockets.front.send(bytes, toPort: client)
+            front.socket.send(bytes, toPort: client)
         }
     }
 
     func stop() { state.withLock { $0.stopped = true } }
 
     private func carry(toServer: Bool) {
-        let source = toServer ? sockets.front : sockets.back
         while !state.withLock({ $0.stopped }) {
-            guard let (bytes, from) = source.receive() else { continue }
+            let source = toServer ? front : back.withLock { $0 }
+            guard let (bytes, from) = source.socket.receive() else { continue }
             state.withLock { state in
                 if toServer { state.clientPort = from }
                 state.recorded.append(Recorded(bytes: bytes, toServer: toServer))

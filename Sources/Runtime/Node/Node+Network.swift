@@ -1,0 +1,23 @@
+internal import Logging
+internal import Overlay
+internal import Primitives
+
+extension Node {
+    /// Pause between two looks at the interfaces: a look takes some ten microseconds, and a peer whose network has changed
+    /// should be heard before the others suspect it (after about two seconds).
+    static let networkCheckInterval: Duration = .seconds(1)
+
+    /// Looks whether this machine's addresses have changed, as when a cable is pulled or another network is joined. Then
+    /// the new ones go into the record, and everybody with a session hears from the new address.
+    func followNetwork() {
+        guard !isStopping else { return }
+        let present = configuration.reachableAddresses(bound: listenAddress)
+        guard present != addresses else { return }
+        log.info(
+            "this machine's addresses have changed",
+            metadata: ["addresses": "\(present.map(\.description).joined(separator: ", "))"])
+        addresses = present
+        driver.input(.setAddresses(present))
+        endpoint.networkChanged()
+    }
+}
