@@ -66,7 +66,8 @@ package struct ControlServer: Service {
         router.stream(ControlPath.fetchShard) { (request: ShardFetchRequest) in try await node.fetchShard(request) }
         if let metrics {
             router.get(RouterPath(ControlPath.metrics.rawValue)) { _, _ in
-                Response(
+                await node.refreshMetrics()
+                return Response(
                     status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                     body: .init(byteBuffer: ByteBuffer(string: metrics.text())))
             }

@@ -3,6 +3,7 @@ import Control
 import Foundation
 import Logging
 import Metrics
+import NIOCore
 import Runtime
 import ServiceLifecycle
 import UnixSignals
@@ -57,6 +58,9 @@ struct UpCommand: AsyncParsableCommand {
 
     func run() async throws {
         Platform.ignoreBrokenPipes()
+        ProcessMemory.shareArenas()
+        // The local API needs no loop a processor: the node's datagrams and streams have loops of their own.
+        NIOSingletons.groupLoopCountSuggestion = 1
         let directory = state.directory
         try directory.create()
         // One node a directory: two would speak with one identity.

@@ -163,6 +163,7 @@ import Testing
         try await serving { client, _ in
             let text = try await client.metrics()
             #expect(text == "# TYPE weft_test_total counter\nweft_test_total 3\n")
+            #expect(node.calls.withLock { $0 } == ["metrics"], "a scrape did not ask for figures of this moment")
         }
     }
 }

@@ -102,4 +102,6 @@ final class FakeNode: NodeControl {
     func shards() async throws -> ShardListing { ShardListing(shards: []) }
     func leave() async throws { note("leave") }
     func shutdown() async throws { note("shutdown") }
+
+    func refreshMetrics() async { note("metrics") }
 }

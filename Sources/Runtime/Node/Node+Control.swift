@@ -29,10 +29,10 @@ extension Node: NodeControl {
             identitiesUsedTwice: identityWarnings.membersUsedTwice(at: MonotonicClock.now))
     }
 
-    /// What `NodeMetrics` tells, as of now; `nil` while the node stops.
-    func metricsSample() async -> NodeMetrics.Sample? {
-        guard !isStopping, let status = try? await status() else { return nil }
-        return NodeMetrics.Sample(status: status, sessions: await endpoint.counters(), streams: hub.counters)
+    package func refreshMetrics() async {
+        guard !isStopping, let status = try? await status() else { return }
+        let sample = NodeMetrics.Sample(status: status, sessions: await endpoint.counters(), streams: hub.counters)
+        metrics.record(sample)
     }
 
     private func traffic() async -> TrafficView {

@@ -43,7 +43,14 @@ package actor Node {
     private var background: [Task<Void, Never>] = []
     private var discovery: LANDiscovery?
     var identityWarnings = IdentityWarnings()
+    var metrics = NodeMetrics()
+    /// What was last written to the peer cache.
+    private var savedPeers: PeerCache?
     nonisolated let shutdownRequests = AsyncStream.makeStream(of: Void.self)
+
+    /// Rounds of saving between two trims of memory (five minutes), and the round after which the start is surely over.
+    private static let roundsPerTrim = 20
+    private static let firstTrim = 1
 
     // MARK: Life
 
@@ -118,17 +125,14 @@ package actor Node {
         if configuration.discovery { await startDiscovery() }
         background.append(
             Task { [weak self] in
+                // Early once, so that a node that dies young finds its swarm again too.
+                try? await Task.sleep(for: .seconds(3))
+                var round = 0
                 while !Task.isCancelled {
-                    try? await Task.sleep(for: .seconds(15))
                     await self?.saveCache()
-                }
-            })
-        background.append(
-            Task { [weak self] in
-                var metrics = NodeMetrics()
-                while !Task.isCancelled {
-                    if let sample = await self?.metricsSample() { metrics.record(sample) }
-                    try? await Task.sleep(for: NodeMetrics.interval)
+                    if round % Self.roundsPerTrim == Self.firstTrim { ProcessMemory.trim() }
+                    round += 1
+                    try? await Task.sleep(for: .seconds(15))
                 }
             })
         background.append(
@@ -210,8 +214,12 @@ package actor Node {
 
     private func saveCacheNow(_ members: [Member]) {
         let records = members.filter { $0.state.isLive && $0.peer != identity.peer }.map(\.record)
-        guard !records.isEmpty else { return }
-        do { try configuration.state.save(PeerCache(records: records)) } catch {
+        let cache = PeerCache(records: records)
+        guard !records.isEmpty, cache != savedPeers else { return }
+        do {
+            try configuration.state.save(cache)
+            savedPeers = cache
+        } catch {
             log.warning("the peer cache could not be saved: \(error)")
         }
     }

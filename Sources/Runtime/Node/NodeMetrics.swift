@@ -2,8 +2,8 @@ internal import Metrics
 internal import Noise
 internal import Primitives
 
-/// A node's figures for whoever scrapes `/metrics`: sampled every few seconds from the counters that `weft status` shows,
-/// so that no packet pays for them.
+/// A node's figures for whoever scrapes `/metrics`: taken at a scrape from the counters that `weft status` shows, so that
+/// neither a packet nor an idle node pays for them.
 struct NodeMetrics {
     /// What is sampled at one instant.
     struct Sample {
@@ -11,8 +11,6 @@ struct NodeMetrics {
         var sessions: SessionCounters
         var streams: [StreamCounters]
     }
-
-    static let interval: Duration = .seconds(2)
 
     private let alivePeers = Meter(label: "weft.peers.alive")
     private let knownPeers = Meter(label: "weft.peers.known")

@@ -34,8 +34,7 @@ package final class OverlayDriver: Sendable {
 
     private struct State {
         var core: OverlayNode
-        var timer: Scheduled<Void>?
-        var timerDeadline: Instant?
+        let timer: LoopTimer
         var effects: [OverlayEffect] = []
         var isStopped = false
     }
@@ -53,8 +52,12 @@ package final class OverlayDriver: Sendable {
     /// Hands a core over to an event loop.
     package static func make(core: OverlayNode, on eventLoop: any EventLoop, port: Port) async throws -> OverlayDriver {
         try await eventLoop.submit {
-            OverlayDriver(
-                eventLoop: eventLoop, port: port, state: NIOLoopBoundBox(State(core: core), eventLoop: eventLoop))
+            let timer = LoopTimer(eventLoop: eventLoop)
+            let driver = OverlayDriver(
+                eventLoop: eventLoop, port: port,
+                state: NIOLoopBoundBox(State(core: core, timer: timer), eventLoop: eventLoop))
+            timer.action = { [weak driver] in driver?.wake() }
+            return driver
         }.get()
     }
 
@@ -82,8 +85,8 @@ package final class OverlayDriver: Sendable {
         try await eventLoop.submit {
             if let last { self.handle(last, at: self.port.now()) }
             self.state.value.isStopped = true
-            self.state.value.timer?.cancel()
-            self.state.value.timer = nil
+            self.state.value.timer.cancel()
+            self.state.value.timer.action = nil
         }.get()
     }
 
@@ -95,7 +98,7 @@ package final class OverlayDriver: Sendable {
         for effect in effects { perform(effect) }
         effects.removeAll(keepingCapacity: true)
         state.value.effects = effects
-        rearm()
+        state.value.timer.set(state.value.core.nextDeadline)
     }
 
     private func perform(_ effect: OverlayEffect) {
@@ -108,19 +111,10 @@ package final class OverlayDriver: Sendable {
         }
     }
 
-    /// Moves the timer only when the core's deadline has moved.
-    private func rearm() {
-        let deadline = state.value.core.nextDeadline
-        guard deadline != state.value.timerDeadline else { return }
-        state.value.timer?.cancel()
-        state.value.timerDeadline = deadline
-        state.value.timer = deadline.map { deadline in
-            let wait = max(0, (deadline - port.now()).nanoseconds)
-            return eventLoop.scheduleTask(in: .nanoseconds(wait)) {
-                self.state.value.timerDeadline = nil
-                self.state.value.timer = nil
-                self.handle(.timer, at: self.port.now())
-            }
-        }
+    /// The alarm may come early: a deadline that moves back leaves it where it is, which costs less than to move it.
+    private func wake() {
+        let now = port.now()
+        if let deadline = state.value.core.nextDeadline, deadline <= now { return handle(.timer, at: now) }
+        state.value.timer.set(state.value.core.nextDeadline)
     }
 }

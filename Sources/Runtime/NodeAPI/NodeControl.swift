@@ -10,6 +10,9 @@ package protocol NodeControl: Sendable {
     /// This node at a glance.
     func status() async throws -> NodeStatus
 
+    /// Brings what `/metrics` tells up to date; called before each scrape, so that an idle node does nothing for it.
+    func refreshMetrics() async
+
     /// Every member that the node knows, itself first, then by identity.
     func peers() async throws -> PeerListing
 
@@ -95,6 +98,9 @@ package struct NodeControlError: Error, Hashable, Sendable, CustomStringConverti
 }
 
 extension NodeControl {
+    /// Nothing to do for what keeps no metrics, as a client.
+    package func refreshMetrics() async {}
+
     /// Finds the one peer that a person meant: by full identity, by the beginning of one (four characters or more), or
     /// by name.
     package func resolve(_ text: String) async throws -> PeerID { try await peers().resolve(text) }

@@ -30,6 +30,14 @@ package enum Platform {
     /// Lets a write to a closed pipe or socket fail instead of ending the process.
     package static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
+    /// Lowers the calling thread's priority; its work is wanted, but not at once.
+    package static func yieldToOthers() {
+        #if os(Linux)
+            // Linux gives every thread its own nice value, and 0 means the caller; elsewhere this is the whole process's.
+            _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
+        #endif
+    }
+
     /// Hands on what was printed, also where output is a file or a pipe and would be held back.
     package static func flushOutput() { fflush(nil) }
 

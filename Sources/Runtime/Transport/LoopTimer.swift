@@ -1,7 +1,8 @@
 internal import NIOCore
 internal import Primitives
 
-/// The one timer of a shell on an event loop: set to the earliest deadline, moved without waking too often.
+/// The one timer of a shell on an event loop: set to the earliest deadline, moved without waking too often. For use on
+/// that loop only.
 final class LoopTimer {
     private let eventLoop: any EventLoop
     private var scheduled: (callback: NIOScheduledCallback, at: Instant)?

@@ -1,0 +1,47 @@
+#if canImport(Glibc)
+    internal import Foundation
+    internal import Glibc
+#endif
+
+/// Keeps an idle process small. All of it is for Linux with glibc; elsewhere the calls do nothing.
+package enum ProcessMemory {
+    /// Lets all threads share two allocator arenas: glibc would give each thread one of its own and return none of them.
+    /// Call it before the first thread starts.
+    package static func shareArenas() {
+        #if canImport(Glibc)
+            typealias Function = @convention(c) (CInt, CInt) -> CInt
+            // From malloc.h, which Swift's Glibc module leaves out: M_ARENA_MAX.
+            if let function = symbol("mallopt") { _ = unsafeBitCast(function, to: Function.self)(-8, 2) }
+        #endif
+    }
+
+    /// Gives back what was needed once: free pages of the heap, and code that only a start runs through. Code that is
+    /// used again is mapped again from the page cache at its first use.
+    package static func trim() {
+        #if canImport(Glibc)
+            typealias Function = @convention(c) (CInt) -> CInt
+            if let function = symbol("malloc_trim") { _ = unsafeBitCast(function, to: Function.self)(0) }
+            for range in codeRanges(maps: (try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8)) ?? "") {
+                // Clean pages of a file that cannot be written through this mapping: nothing is lost.
+                _ = madvise(UnsafeMutableRawPointer(bitPattern: range.lowerBound), range.count, MADV_DONTNEED)
+            }
+        #endif
+    }
+
+    /// The address ranges of executable code that comes from a file and is not writable, of a text in the form of
+    /// proc_pid_maps(5). Other read-only mappings are left alone: some were written by the dynamic linker before.
+    static func codeRanges(maps: String) -> [Range<UInt>] {
+        maps.split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: " ", omittingEmptySubsequences: true)
+            guard fields.count >= 6, fields[1] == "r-xp", fields[5].hasPrefix("/") else { return nil }
+            let bounds = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+            guard bounds.count == 2, bounds[0] < bounds[1] else { return nil }
+            return bounds[0]..<bounds[1]
+        }
+    }
+
+    #if canImport(Glibc)
+        /// A function of the C library; `nil` if it is another library that lacks it.
+        private static func symbol(_ name: String) -> UnsafeMutableRawPointer? { dlsym(nil, name) }
+    #endif
+}
