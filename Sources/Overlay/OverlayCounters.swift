@@ -18,11 +18,19 @@ package enum OverlayDrop: String, CaseIterable, Sendable {
     case equivocation
     /// A message that only an insider who lies or has lost its memory sends.
     case unexpected
+
+    /// Whether only a peer that lies or is broken sends such a thing: who relays what it has verified does not. What is late,
+    /// known already or over a limit may come from anybody.
+    package var isMisbehaviour: Bool { self == .malformed || self == .forged || self == .unexpected }
 }
 
 /// How often each reason for dropping has come up.
 package struct OverlayCounters: Hashable, Sendable {
     private var counts = [UInt64](repeating: 0, count: OverlayDrop.allCases.count)
+
+    /// Drops for which the sender is to blame, and the reason for the last of them.
+    package private(set) var misbehaviours: UInt64 = 0
+    package private(set) var lastMisbehaviour: OverlayDrop?
 
     package init() {}
 
@@ -30,7 +38,12 @@ package struct OverlayCounters: Hashable, Sendable {
     package subscript(reason: OverlayDrop) -> UInt64 { counts[Self.index(reason)] }
 
     /// Counts one more.
-    package mutating func count(_ reason: OverlayDrop) { counts[Self.index(reason)] += 1 }
+    package mutating func count(_ reason: OverlayDrop) {
+        counts[Self.index(reason)] += 1
+        guard reason.isMisbehaviour else { return }
+        misbehaviours += 1
+        lastMisbehaviour = reason
+    }
 
     /// All reasons with their counts, in a fixed order.
     package var all: [(reason: OverlayDrop, count: UInt64)] { OverlayDrop.allCases.map { ($0, self[$0]) } }
@@ -39,6 +52,8 @@ package struct OverlayCounters: Hashable, Sendable {
     package static func + (left: OverlayCounters, right: OverlayCounters) -> OverlayCounters {
         var sum = left
         for index in sum.counts.indices { sum.counts[index] += right.counts[index] }
+        sum.misbehaviours += right.misbehaviours
+        sum.lastMisbehaviour = right.lastMisbehaviour ?? left.lastMisbehaviour
         return sum
     }
 

@@ -67,6 +67,8 @@ package enum OverlayEvent: Hashable, Sendable {
     case identityUsedTwice(PeerID)
     /// A newer version of an entry is stored; also for own entries.
     case entryUpdated(owner: PeerID, EntryKey)
+    /// A peer sent something that only a liar or a broken peer sends; told once in a while for each peer.
+    case misbehaviour(PeerID, OverlayDrop)
     /// A peer signed two values for one version of an entry.
     case equivocation(owner: PeerID, EntryKey)
     /// An own value is too large to be spread and was not published.

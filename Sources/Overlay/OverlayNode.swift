@@ -21,6 +21,8 @@ package struct OverlayNode: ProtocolCore {
     private var ownDrops = OverlayCounters()
     private var outbox = Outbox()
     private var hasLeft = false
+    /// When a peer was last named for what it sent.
+    private var blamed: [PeerID: Instant] = [:]  // only looked up, never iterated
 
     /// A peer that is alone until it is started. `incarnation` is the wall clock in milliseconds at the start: it orders the
     /// lives of a peer that forgets everything in between. The seed decides every random choice.
@@ -113,7 +115,18 @@ package struct OverlayNode: ProtocolCore {
         _ payload: [UInt8], from sender: PeerID, at now: Instant, into routed: inout Routed
     ) {
         let messages: [OverlayMessage]
-        do { messages = try OverlayMessage.decode(payload) } catch { return ownDrops.count(.malformed) }
+        do { messages = try OverlayMessage.decode(payload) } catch {
+            ownDrops.count(.malformed)
+            return blame(sender, for: .malformed, at: now, into: &routed)
+        }
+        let before = (membership.counters.misbehaviours, gossip.counters.misbehaviours)
+        defer {
+            if membership.counters.misbehaviours != before.0, let reason = membership.counters.lastMisbehaviour {
+                blame(sender, for: reason, at: now, into: &routed)
+            } else if gossip.counters.misbehaviours != before.1, let reason = gossip.counters.lastMisbehaviour {
+                blame(sender, for: reason, at: now, into: &routed)
+            }
+        }
         for message in messages {
             switch message {
             case .membership(let message):
@@ -127,6 +140,19 @@ package struct OverlayNode: ProtocolCore {
             }
         }
     }
+
+    /// Names a peer that misbehaves, but not at the rate at which it does.
+    private mutating func blame(
+        _ peer: PeerID, for reason: OverlayDrop, at now: Instant, into routed: inout Routed
+    ) {
+        if let last = blamed[peer], now < last + Self.blameInterval { return }
+        if blamed.count >= Limits.members { blamed = [:] }
+        blamed[peer] = now
+        routed.effects.append(.event(.misbehaviour(peer, reason)))
+    }
+
+    /// Least time between two events that name the same peer.
+    private static let blameInterval = Duration.seconds(10)
 
     // MARK: Routing
 

@@ -66,6 +66,9 @@ package struct PeerID: Hashable, Comparable, Sendable {
         self.init(bytes: bytes)
     }
 
+    /// One word is enough to spread keys over a table, whose seed is random.
+    package func hash(into hasher: inout Hasher) { hasher.combine(words[0]) }
+
     /// The 32 bytes of the public key.
     package var bytes: [UInt8] {
         [UInt8](unsafeUninitializedCapacity: Self.byteCount) { buffer, count in

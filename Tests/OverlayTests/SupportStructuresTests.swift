@@ -236,9 +236,9 @@ struct SupportStructuresTests {
     @Test("Time-outs and retransmissions grow with the logarithm of the swarm")
     func configuration() {
         let configuration = MembershipConfiguration()
-        #expect(configuration.minimumSuspicion(count: 1) == .milliseconds(1250))
-        #expect(configuration.minimumSuspicion(count: 16) == .milliseconds(1650))
-        #expect(configuration.minimumSuspicion(count: 1024) == .milliseconds(2250))
+        #expect(configuration.minimumSuspicion(count: 1) == .milliseconds(1150))
+        #expect(configuration.minimumSuspicion(count: 16) == .milliseconds(1550))
+        #expect(configuration.minimumSuspicion(count: 1024) == .milliseconds(2150))
         let usual = [1, 9, 10, 99, 100, 999].map { configuration.retransmits(count: $0, queued: 1) }
         #expect(usual == [4, 4, 8, 8, 12, 12])
         #expect([1, 999].map { configuration.retransmits(count: $0, queued: 500) } == [3, 3], "a flood")

@@ -26,6 +26,15 @@ package struct EntryStore: Sendable {
         var entries: [Stored] = []
         /// Sum of the hashes of the entries.
         var sum: UInt64 = 0
+        /// Digest over the entries, in the snapshot.
+        var digest = DigestBuilder().finish()
+
+        /// Whether an entry under a key may be kept. Of an owner with too many, everybody keeps those with the smallest keys,
+        /// whatever arrived first: so two peers that were told different parts still come to hold the same.
+        func hasRoom(for key: EntryKey) -> Bool {
+            guard entries.count >= Limits.entriesPerOwner, let last = entries.last else { return true }
+            return key <= last.entry.key
+        }
     }
 
     /// What happened to an entry that was offered.
@@ -83,11 +92,12 @@ package struct EntryStore: Sendable {
         let position = Self.position(of: entry.key, in: owners[slot].entries)
         let count = owners[slot].entries.count
         guard position < count, owners[slot].entries[position].entry.key == entry.key else {
-            guard count < Limits.entriesPerOwner else { return .dropped(.overLimit) }
+            guard owners[slot].hasRoom(for: entry.key) else { return .dropped(.overLimit) }
             guard entry.isAuthentic(signer) else { return .dropped(.forged) }
             let stored = Stored(entry)
             owners[slot].entries.insert(stored, at: position)
-            change(slot, by: stored.hash)
+            let evicted = count >= Limits.entriesPerOwner ? owners[slot].entries.removeLast() : nil
+            change(slot, by: stored.hash &- (evicted?.hash ?? 0))
             return .stored
         }
         let known = owners[slot].entries[position]
@@ -105,6 +115,7 @@ package struct EntryStore: Sendable {
     private mutating func change(_ slot: Int, by difference: UInt64) {
         let old = owners[slot].sum
         owners[slot].sum = old &+ difference
+        owners[slot].digest = Self.digest(of: owners[slot])
         digests.replace(owners.peer(at: slot), old: old, new: owners[slot].sum)
     }
 
@@ -143,14 +154,14 @@ package struct EntryStore: Sendable {
                 GraphSnapshot.Owner(
                     peer: owners.peer(at: slot),
                     entries: owners[slot].entries.map(\.entry).filter { !$0.value.isEmpty },
-                    digest: Self.digest(of: owners[slot]))
+                    digest: owners[slot].digest)
             })
     }
 
     /// The snapshot's digest, without the snapshot.
     package var snapshotDigest: Digest {
         GraphSnapshot.digest(
-            of: owners.order.filter { owners[$0].isLive }.map { (owners.peer(at: $0), Self.digest(of: owners[$0])) })
+            of: owners.order.filter { owners[$0].isLive }.map { (owners.peer(at: $0), owners[$0].digest) })
     }
 
     private static func digest(of owner: Owner) -> Digest {

@@ -270,11 +270,12 @@ package struct Gossip: ProtocolCore {
             // An equal version is sent, too, if it is the only possible cause of the difference: equivocation.
             if stated.map({ $0 < entry.version }) ?? true { answers.append(.entry(entry)) }
         }
-        for version in versions {
+        let owner = store.owners[slot]
+        for version in versions where owner.hasRoom(for: version.key) {
             let known = entries.first { $0.key == version.key }?.version
             if known.map({ $0 < version.version }) ?? true { wanted.append(version.key) }
         }
-        if answers.isEmpty, wanted.isEmpty {
+        if answers.isEmpty, wanted.isEmpty, versions.allSatisfy({ owner.hasRoom(for: $0.key) }) {
             answers = entries.map { .entry($0) }
             wanted = entries.map(\.key)
         }

@@ -39,6 +39,7 @@ extension Membership {
         if others[slot].state != .alive { others[slot].since = now }
         others[slot].state = .alive
         others[slot].suspicion = nil
+        others[slot].accusedAt = nil
         others[slot].accuser = nil
         others[slot].farewell = nil
         effects.append(.learn(record.contact))
@@ -106,6 +107,15 @@ extension Membership {
                 Accusation(peer: subject, incarnation: others[slot].record.incarnation, accuser: peer), at: now,
                 into: &effects)
         }
+    }
+
+    /// A suspect that speaks to this peer can hear it, too: it learns of the accusation, of which it may be the only one not
+    /// to know, as when the accuser was cut off while its news went round.
+    mutating func tellIfSuspect(_ sender: PeerID, at now: Instant, into effects: inout [Effect]) {
+        guard let slot = others.slot(of: sender), others[slot].state == .suspect else { return }
+        if let last = others[slot].accusedAt, now < last + configuration.accusationInterval { return }
+        others[slot].accusedAt = now
+        effects.append(.send(accusations(against: sender), to: sender))
     }
 
     // MARK: Dead

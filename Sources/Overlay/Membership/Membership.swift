@@ -39,6 +39,8 @@ package struct Membership: ProtocolCore {
         var state: Member.State
         var since: Instant
         var suspicion: Suspicion?
+        /// When the suspect was last told of it, because it had spoken.
+        var accusedAt: Instant?
         var roundTrip = RoundTripEstimator()
         /// Where it stands in `live`, while it is live.
         var livePosition: Int?
@@ -179,6 +181,7 @@ package struct Membership: ProtocolCore {
     private mutating func receive(
         _ message: MembershipMessage, from sender: PeerID, at now: Instant, into effects: inout [Effect]
     ) {
+        tellIfSuspect(sender, at: now, into: &effects)
         switch message {
         case .ping(let sequence, let digest):
             effects.append(.send([.ack(sequence: sequence, viewDigest: view.root)], to: sender))

@@ -18,7 +18,7 @@ package struct MembershipConfiguration: Hashable, Sendable {
 
     /// The part of the shortest suspicion that covers a peer that does not run for a while: a guess, from pauses of up to
     /// 2 s on overloaded machines, of which the probe's own waiting covers the rest.
-    package var suspicionBase: Duration = .milliseconds(1250)
+    package var suspicionBase: Duration = .milliseconds(1150)
     /// The longest suspicion, in multiples of the shortest (memberlist's `SuspicionMaxTimeoutMult` is 6; 3 bounds the time
     /// that a death seen by a single peer takes to about 6 s).
     package var suspicionMaximumFactor = 3
@@ -61,6 +61,8 @@ package struct MembershipConfiguration: Hashable, Sendable {
     /// How long a goodbye is remembered, so that an old record does not bring the peer back.
     package var leftRetention: Duration = .seconds(120)
 
+    /// Least time between two times that a suspect which still speaks to this peer is told what it is accused of.
+    package var accusationInterval: Duration = .seconds(1)
     /// Least time between two refutations that go to all neighbours at once.
     package var refutationInterval: Duration = .seconds(1)
 

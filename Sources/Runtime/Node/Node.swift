@@ -251,6 +251,10 @@ package actor Node {
             log.info("peers knew a record from the future: this machine's clock was set back since the last run")
         case .equivocation(let owner, _):
             log.warning("a peer signed two values for one version", metadata: ["peer": "\(owner.short)"])
+        case .misbehaviour(let peer, let reason):
+            log.warning(
+                "a peer sends what no honest peer sends: ask its owner, it is broken or lies",
+                metadata: ["peer": "\(peer.short)", "what": "\(reason.rawValue)"])
         case .publishRefused(_, let byteCount):
             log.error("an entry of \(byteCount) bytes is too large to be published")
         case .joined(let members): log.info("joined", metadata: ["members": "\(members)"])
