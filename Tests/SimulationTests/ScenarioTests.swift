@@ -109,4 +109,45 @@ import Testing
         #expect(zip(lines, lines.dropFirst()).allSatisfy { $0.at <= $1.at })
         #expect(lines.first?.description.hasPrefix("0.000000\t0\tstarts") == true)
     }
+
+    @Test("A script crashes, heals and measures against its bars")
+    func script() {
+        func report(median: Double) -> SimulationReport {
+            var expectation = ScenarioScript.Expectation()
+            expectation.medianDetectionSeconds = median
+            return run(.script, peers: 10) {
+                $0.script = ScenarioScript(
+                    name: "two crashes",
+                    steps: [
+                        .init(at: .seconds(12), action: .restart([3])), .init(at: .seconds(1), action: .crash([3, 4])),
+                    ], expectation: expectation)
+            }
+        }
+        let good = report(median: 6)
+        #expect(good.violations == [] && good.name == "two crashes")
+        #expect(good.detections?.count == 16, "eight survivors see two deaths: \(String(describing: good.detections))")
+        #expect(report(median: 0.1).violations.count == 1, "a bar of 0.1 s cannot be held")
+    }
+
+    @Test("Liars of every kind are named, and no honest peer is")
+    func liars() {
+        // Five liars, one of each kind.
+        let report = run(.liar, peers: 50, seconds: 10)
+        #expect(report.liars == 5 && report.namedLiars == 5 && report.namedHonest == 0)
+        let others = report.violations.filter { !$0.contains("honest peers differ") }
+        #expect(others == [])
+    }
+
+    @Test("The table's rows have their own names, and a missed bar fails a row")
+    func table() throws {
+        let rows = ScenarioTable.rows(sweepSeeds: 3)
+        #expect(Set(rows.map(\.name)).count == rows.count && rows.last?.runs.count == 3)
+        let row = try #require(rows.first { $0.name == "crash-50" })
+        var report = SimulationReport(scenario: .crash, peers: 50, seed: 1)
+        #expect(!ScenarioTable.judge(row, [report]).passed, "a run without a figure")
+        report.detectionSeconds = SimulationReport.Spread([3.4])
+        #expect(ScenarioTable.judge(row, [report]).passed)
+        report.violations = ["something"]
+        #expect(!ScenarioTable.judge(row, [report]).passed)
+    }
 }

@@ -20,6 +20,8 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
     case chaos
     /// One peer in ten lies in one of the ways of `Lie`.
     case liar
+    /// What a `ScenarioScript` says.
+    case script
 
     /// For people.
     package var summary: String {
@@ -34,6 +36,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
         case .measure: "links are measured and compared with the truth"
         case .chaos: "random faults of every kind, then the network heals"
         case .liar: "a tenth of the peers forge, replay, equivocate, exceed limits or send garbage"
+        case .script: "what a file says (--file)"
         }
     }
 
@@ -43,6 +46,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
         case .join, .measure, .crash, .leave: 30
         case .steady, .lossy, .partition, .churn, .chaos: 60
         case .liar: 40
+        case .script: 0
         }
     }
 }
@@ -60,6 +64,10 @@ package struct ScenarioOptions: Sendable {
     package var clocks = ClockProfile.exact
     /// Address translators in front of the last peers, one each; the first peer has none.
     package var nats: [NATBox.Kind] = []
+    /// What to play if the scenario is `script`.
+    package var script: ScenarioScript?
+    /// Whether the report has a timeline.
+    package var recordsTimeline = false
     /// Whether a trace lists packets, too.
     package var tracesPackets = false
     /// Whether bandwidth is measured; most of the packets of a simulation are those of trains.

@@ -52,6 +52,7 @@ extension ScenarioRunner {
                 .map { Double($0.at.nanoseconds) / 1e9 - at }
         }
         report.detectionSeconds = SimulationReport.Spread(times)
+        report.detections = times.sorted()
     }
 
     mutating func leave() {

@@ -14,6 +14,9 @@ package struct ScenarioRunner {
 
     /// How long a swarm may take to join or to agree before that counts as a violation.
     static let patience = 60.0
+    private var nextSample = 0.0
+    private var sampledSeconds = 0.0
+    private var sampledBytes = 0
 
     /// - Parameter progress: Called from time to time with the virtual seconds so far.
     /// - Parameter tracer: Gets a line for everything worth knowing about the run.
@@ -52,6 +55,7 @@ package struct ScenarioRunner {
         case .measure: measure()
         case .chaos: chaos()
         case .liar: liar()
+        case .script: script()
         }
         report.virtualSeconds = seconds
         report.falseDeaths = simulator.observer.deaths.count { $0.isFalse }
@@ -72,7 +76,7 @@ package struct ScenarioRunner {
 
     func instant(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(seconds * 1e9)) }
 
-    mutating func run(to end: Double) { _ = run(to: end, step: 1) { _ in false } }
+    mutating func run(to end: Double) { _ = run(to: end, step: options.recordsTimeline ? 0.25 : 1) { _ in false } }
 
     /// Runs until a condition holds, looking every `step` seconds: the time at which it did, or `nil` at the end.
     mutating func run(to end: Double, step: Double, until condition: (Simulator) -> Bool) -> Double? {
@@ -80,9 +84,24 @@ package struct ScenarioRunner {
         while simulator.time < last {
             if condition(simulator) { return seconds }
             simulator.run(until: min(last, simulator.time + .nanoseconds(Int64(step * 1e9))))
+            sample()
             progress?(seconds)
         }
         return condition(simulator) ? seconds : nil
+    }
+
+    /// Adds to the timeline, four times a virtual second.
+    private mutating func sample() {
+        guard options.recordsTimeline, seconds >= nextSample else { return }
+        nextSample = seconds + 0.25
+        let pairs = max(simulator.observer.runningCount * (simulator.count - 1), 1)
+        let sent = simulator.sentBytes
+        let rate = Double(sent - sampledBytes) / Double(simulator.count) / max(seconds - sampledSeconds, 1e-9)
+        (sampledBytes, sampledSeconds) = (sent, seconds)
+        let sample = SimulationReport.Sample(
+            seconds: seconds, wrongShare: Double(simulator.observer.wrongBeliefs) / Double(pairs),
+            bytesPerPeerPerSecond: rate)
+        report.timeline = (report.timeline ?? []) + [sample]
     }
 
     mutating func violate(_ text: String) { simulator.noteViolation(text) }

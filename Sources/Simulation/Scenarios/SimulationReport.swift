@@ -31,7 +31,18 @@ package struct SimulationReport: Hashable, Sendable, Codable {
         package var predictedRoundTripError: Spread?
     }
 
+    /// How many beliefs were wrong at a moment, and what was sent.
+    package struct Sample: Hashable, Sendable, Codable {
+        package var seconds: Double
+        /// Share of ordered pairs of a running peer and another of which the first believes something false.
+        package var wrongShare: Double
+        /// UDP payload sent by the average peer since the sample before.
+        package var bytesPerPeerPerSecond: Double
+    }
+
     package var scenario: Scenario
+    /// The name that a script gives itself.
+    package var name: String?
     package var peers: Int
     package var seed: UInt64
     package var virtualSeconds: Double = 0
@@ -41,6 +52,10 @@ package struct SimulationReport: Hashable, Sendable, Codable {
     package var digestsEqualSeconds: Double?
     /// From a crash until an observer declared the peer dead, over all crashes and observers.
     package var detectionSeconds: Spread?
+    /// The same, each of them, in order.
+    package var detections: [Double]?
+    /// Four times a virtual second, if asked for.
+    package var timeline: [Sample]?
     /// From a goodbye until everybody knew.
     package var leaveSeconds: Spread?
     /// From the end of all faults until everyone knew everyone and all digests were equal.

@@ -20,8 +20,8 @@ struct SimulateCommand: AsyncParsableCommand {
     @Option(help: "Peers in the swarm.")
     var peers = 50
 
-    @Option(help: "Decides everything that is random.")
-    var seed: UInt64 = 1
+    @Option(help: "Decides everything that is random (default: the file's own, else 1).")
+    var seed: UInt64?
 
     @Option(help: "Play so many seeds, beginning with --seed.")
     var seeds = 1
@@ -34,6 +34,12 @@ struct SimulateCommand: AsyncParsableCommand {
 
     @Flag(help: "Measure no bandwidth: most simulated packets are those of the measurements.")
     var noTrains = false
+
+    @Option(help: "Play the scenario of a JSON file (docs/SIMULATION.md) instead.")
+    var file: String?
+
+    @Option(help: "Draw convergence and detection times to an SVG file.")
+    var plot: String?
 
     @Option(help: "Write what happened, line by line, to a file: virtual seconds, peer, event; separated by tabs.")
     var trace: String?
@@ -60,23 +66,24 @@ struct SimulateCommand: AsyncParsableCommand {
         guard (1...100_000).contains(sweepSeeds) else {
             throw ValidationError("--sweep-seeds must be from 1 to 100000.")
         }
+        guard scenario != .script || file != nil else { throw ValidationError("--scenario script needs --file.") }
         guard table || only.isEmpty else { throw ValidationError("--only needs --table.") }
         guard (1...100_000).contains(seeds) else { throw ValidationError("--seeds must be from 1 to 100000.") }
     }
 
     func run() async throws {
         if table {
-            return try await SimulationTable(only: only, seed: seed, sweepSeeds: sweepSeeds, json: output.json).run()
+            return try await SimulationTable(only: only, seed: seed ?? 1, sweepSeeds: sweepSeeds, json: output.json)
+                .run()
         }
+        let first = try firstOptions()
         var reports: [SimulationReport] = []
         for offset in 0..<seeds {
-            var options = ScenarioOptions(
-                scenario: scenario, peers: peers, seed: seed &+ UInt64(offset), seconds: seconds)
-            if local { options.profile = .local }
-            options.measuresBandwidth = !noTrains
-            options.tracesPackets = tracePackets
+            var options = first
+            options.seed = first.seed &+ UInt64(offset)
             reports.append(try play(options))
         }
+        if let plot { try writeFile(SimulationPlot.document(reports), to: plot) }
         if output.json {
             if reports.count == 1 { try printJSON(reports[0]) } else { try printJSON(reports) }
         }
@@ -87,13 +94,30 @@ struct SimulateCommand: AsyncParsableCommand {
         }
     }
 
+    /// What the file or the options say, with the first seed.
+    private func firstOptions() throws -> ScenarioOptions {
+        var options: ScenarioOptions
+        if let file {
+            options = try ScenarioDocument.options(path: file)
+            if let seed { options.seed = seed }
+        } else {
+            options = ScenarioOptions(scenario: scenario, peers: peers, seed: seed ?? 1, seconds: seconds)
+            if local { options.profile = .local }
+            options.measuresBandwidth = !noTrains
+        }
+        options.tracesPackets = tracePackets
+        options.recordsTimeline = plot != nil
+        return options
+    }
+
     private func play(_ options: ScenarioOptions) throws -> SimulationReport {
         var lines: [String] = []
         let progress = ProgressLine()
         let clock = ContinuousClock()
         let start = clock.now
         var shown = start
-        let title = "\(options.scenario.rawValue), \(options.peers) peers, seed \(options.seed)"
+        let name = options.script?.name ?? options.scenario.rawValue
+        let title = "\(name), \(options.peers) peers, seed \(options.seed)"
         let report = ScenarioRunner.run(
             options,
             progress: { virtual in
