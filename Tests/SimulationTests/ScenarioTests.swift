@@ -132,7 +132,7 @@ import Testing
     @Test("Liars of every kind are named, and no honest peer is")
     func liars() {
         // Five liars, one of each kind.
-        let report = run(.liar, peers: 50, seconds: 10)
+        let report = run(.liar, peers: 50, seconds: 4) { $0.patienceSeconds = 5 }
         #expect(report.liars == 5 && report.namedLiars == 5 && report.namedHonest == 0)
         let others = report.violations.filter { !$0.contains("honest peers differ") }
         #expect(others == [])

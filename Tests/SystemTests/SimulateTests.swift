@@ -26,7 +26,7 @@ extension SystemTests {
             let example = root.appending(path: "Examples/scenario-bad-day.json").path
             let outcome = try await run(["--file", example, "--plot", plot.path])
             #expect(outcome.status == 0, "\(outcome.errors)")
-            #expect(outcome.output.contains("a bad day, 40 peers, seed 7"), "\(outcome.output)")
+            #expect(outcome.output.contains("a bad day, 24 peers, seed 7"), "\(outcome.output)")
             let drawing = try String(contentsOf: plot, encoding: .utf8)
             #expect(drawing.hasSuffix("</svg>\n") && drawing.contains("Deaths known"))
         }

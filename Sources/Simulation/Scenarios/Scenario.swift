@@ -66,6 +66,8 @@ package struct ScenarioOptions: Sendable {
     package var nats: [NATBox.Kind] = []
     /// What to play if the scenario is `script`.
     package var script: ScenarioScript?
+    /// Virtual seconds that a swarm may take to join or to agree before that counts as a violation.
+    package var patienceSeconds = 60.0
     /// Whether the report has a timeline.
     package var recordsTimeline = false
     /// Whether a trace lists packets, too.

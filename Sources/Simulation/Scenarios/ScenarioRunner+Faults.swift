@@ -29,9 +29,10 @@ extension ScenarioRunner {
         // Pauses that are under way end by themselves.
         _ = run(to: seconds + 10, step: 0.05) { !$0.isAnyonePaused }
         let at = seconds
-        guard let agreed = run(to: at + Self.patience, step: 0.25, until: Self.agree) else {
+        guard let agreed = run(to: at + options.patienceSeconds, step: 0.25, until: Self.agree) else {
             let wrong = simulator.observer.wrongBeliefs
-            return violate("\(Int(Self.patience)) s after the last fault: \(wrong) wrong beliefs, digests differ")
+            return violate(
+                "\(Int(options.patienceSeconds)) s after the last fault: \(wrong) wrong beliefs, digests differ")
         }
         report.healSeconds = agreed - at
         // Suspicions from before the end of the faults may still run out.

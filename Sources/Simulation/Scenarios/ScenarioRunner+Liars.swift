@@ -42,7 +42,7 @@ extension ScenarioRunner {
     /// the same of the liars as the other honest peers.
     private mutating func checkHonestViews() {
         let honest = (0..<options.peers).filter { simulator.lie($0) == nil }
-        let agreed = run(to: seconds + Self.patience, step: 0.5) { simulator in
+        let agreed = run(to: seconds + options.patienceSeconds, step: 0.5) { simulator in
             var common: Digest?
             for index in honest {
                 guard let digest = simulator.digest(of: index) else { return false }
@@ -51,7 +51,7 @@ extension ScenarioRunner {
             }
             return true
         }
-        if agreed == nil { violate("honest peers differ \(Int(Self.patience)) s after the last lie") }
+        if agreed == nil { violate("honest peers differ \(Int(options.patienceSeconds)) s after the last lie") }
         for death in simulator.observer.deaths where death.isFalse {
             violate("peer \(death.observer) declared running peer \(death.subject) dead")
         }

@@ -12,21 +12,22 @@ extension ScenarioRunner {
             simulator.schedule(.start(index, knowing: [0]), at: instant(at))
         }
         run(to: last)
-        if let done = run(to: last + Self.patience, step: 0.01, until: { $0.observer.wrongBeliefs == 0 }) {
+        if let done = run(to: last + options.patienceSeconds, step: 0.01, until: { $0.observer.wrongBeliefs == 0 }) {
             report.joinSeconds = done - last
         } else {
-            violate("\(simulator.observer.wrongBeliefs) wrong beliefs \(Int(Self.patience)) s after the last start")
+            violate(
+                "\(simulator.observer.wrongBeliefs) wrong beliefs \(Int(options.patienceSeconds)) s after the last start"
+            )
         }
-        if let equal = run(to: last + Self.patience, step: 0.25, until: Self.agree) {
+        if let equal = run(to: last + options.patienceSeconds, step: 0.25, until: Self.agree) {
             report.digestsEqualSeconds = equal - last
         } else {
-            violate("digests differ \(Int(Self.patience)) s after the last start")
+            violate("digests differ \(Int(options.patienceSeconds)) s after the last start")
         }
     }
 
     mutating func steady() {
-        // Measuring and what follows from it is over by then.
-        run(to: max(seconds, 40))
+        settle()
         let before = (simulator.sentBytes, simulator.sentDatagrams)
         let start = seconds
         run(to: start + options.seconds)
@@ -39,8 +40,29 @@ extension ScenarioRunner {
         if simulator.commonDigest == nil { violate("digests differ in a quiet swarm") }
     }
 
+    /// Waits until first measurements and what follows from them are over: until two windows of ten seconds, at least 30
+    /// seconds after the start, differ by less than a tenth in what was sent.
+    private mutating func settle() {
+        run(to: max(seconds, 30))
+        var before = Double.infinity
+        let end = seconds + Self.settlingSeconds
+        while seconds < end {
+            let sent = simulator.sentBytes
+            run(to: seconds + 10)
+            let now = Double(simulator.sentBytes - sent)
+            if abs(now - before) < 0.1 * now { break }
+            before = now
+        }
+        report.settledSeconds = seconds
+    }
+
+    /// The longest that `settle` waits; a swarm that has not settled by then is measured as it is.
+    private static let settlingSeconds = 300.0
+
     mutating func crash() {
         var times: [Double] = []
+        // Round trips to neighbours are known by then.
+        run(to: max(seconds, 15))
         for _ in 0..<min(5, options.peers - 2) {
             let victim = drawRunning()
             let at = seconds
@@ -135,7 +157,7 @@ extension ScenarioRunner {
 
     mutating func measure() {
         run(to: seconds + options.seconds)
-        guard run(to: seconds + Self.patience, step: 0.25, until: Self.agree) != nil else {
+        guard run(to: seconds + options.patienceSeconds, step: 0.25, until: Self.agree) != nil else {
             return violate("the peers do not agree on the graph")
         }
         report.measurement = GraphAccuracy.compare(simulator)

@@ -12,8 +12,6 @@ package struct ScenarioRunner {
     /// Peers beyond those of the options, which churn brings in.
     let spare: Int
 
-    /// How long a swarm may take to join or to agree before that counts as a violation.
-    static let patience = 60.0
     private var nextSample = 0.0
     private var sampledSeconds = 0.0
     private var sampledBytes = 0

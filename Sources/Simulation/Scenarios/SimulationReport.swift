@@ -64,6 +64,8 @@ package struct SimulationReport: Hashable, Sendable, Codable {
     package var worstMissingShare: Double?
     /// Running peers that were declared dead by somebody.
     package var falseDeaths = 0
+    /// When the traffic of a quiet swarm had become even, and its measurement began.
+    package var settledSeconds: Double?
     /// UDP payload sent by the average peer in the main phase.
     package var bytesPerPeerPerSecond: Double?
     package var datagramsPerPeerPerSecond: Double?

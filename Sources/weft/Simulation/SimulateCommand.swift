@@ -156,6 +156,7 @@ struct SimulateCommand: AsyncParsableCommand {
             row("liars named", "\(named) of \(liars), and \(wronged) honest peers")
         }
         row("declared dead wrongly", "\(report.falseDeaths) times")
+        row("settled", report.settledSeconds.map { "\(Self.text($0)) s after the first start" })
         if let bytes = report.bytesPerPeerPerSecond, let datagrams = report.datagramsPerPeerPerSecond {
             row("traffic", "\(Self.text(bytes)) bytes/s in \(Self.text(datagrams)) datagrams/s a peer")
         }
