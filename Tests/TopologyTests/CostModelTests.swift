@@ -122,29 +122,40 @@ struct CostModelTests {
         #expect(ReductionTree.canonicalParts(of: 4..<6, in: 0..<6) == 1)
     }
 
-    /// The error distribution of the closed form over random layouts, good and bad.
+    /// The error distribution of the closed form over random layouts, good and bad: exact without shared access links,
+    /// within 5 % at the 95th percentile over everything.
     @Test func closedFormFollowsTheSimulator() {
+        var all: [Double] = []
         for schedule in PlanSchedule.allCases {
-            var errors: [Double] = []
-            for seed: UInt64 in 0..<12 {
-                var generator = SeededGenerator(seed: seed)
-                let problem = RandomProblem.make(
-                    seed: seed, peers: 2 + generator.index(below: 9), layers: 6,
-                    microBatches: 2 + generator.index(below: 14), sharesAccess: seed.isMultiple(of: 2))
-                let tables = CostTables(problem)
-                for _ in 0..<6 {
-                    guard let layout = RandomProblem.layout(of: problem, schedule: schedule, generator: &generator)
-                    else { continue }
-                    let simulated = IterationSimulator.run(layout, tables: tables).seconds
-                    errors.append(abs(ClosedForm(tables: tables).seconds(layout) - simulated) / simulated)
+            for sharesAccess in [false, true] {
+                var errors: [Double] = []
+                for seed: UInt64 in 0..<16 {
+                    var generator = SeededGenerator(seed: seed)
+                    var problem = RandomProblem.make(
+                        seed: seed, peers: 2 + generator.index(below: 9), layers: 6,
+                        microBatches: 2 + generator.index(below: 14), sharesAccess: sharesAccess)
+                    problem.weighsSlices = seed.isMultiple(of: 3)
+                    let tables = CostTables(problem)
+                    for _ in 0..<6 {
+                        guard
+                            let layout = RandomProblem.layout(of: problem, schedule: schedule, generator: &generator)
+                        else { continue }
+                        let simulated = IterationSimulator.run(layout, tables: tables).seconds
+                        errors.append(abs(ClosedForm(tables: tables).seconds(layout) - simulated) / simulated)
+                    }
                 }
+                errors.sort()
+                let median = errors[errors.count / 2]
+                let tail = errors[errors.count * 95 / 100]
+                print("\(schedule.name) shared \(sharesAccess): \(errors.count) median \(median) p95 \(tail) max \(errors[errors.count - 1])")
+                #expect(median < 0.03, "\(schedule.name): median error \(median)")
+                if !sharesAccess { #expect(tail < 1e-6, "\(schedule.name): 95th percentile \(tail)") }
+                all += errors
             }
-            errors.sort()
-            let median = errors[errors.count / 2]
-            let tail = errors[errors.count * 95 / 100]
-            #expect(median < 0.03, "\(schedule.name): median error \(median)")
-            #expect(tail < 0.25, "\(schedule.name): 95th percentile \(tail)")
         }
+        all.sort()
+        print("all p95", all[all.count * 95 / 100])
+        #expect(all[all.count * 95 / 100] < 0.05, "95th percentile \(all[all.count * 95 / 100])")
     }
 
     /// Faster links never make a given plan slower, without and with shared access links.

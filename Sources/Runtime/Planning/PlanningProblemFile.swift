@@ -109,7 +109,7 @@ package struct PlanningProblemFile: Decodable, Sendable {
             shape: PlanningProblem.Shape(stages: shape?.stages, replicas: shape?.replicas),
             dtfm: dtfm.map {
                 PlanningProblem.DTFMConstants(gradientBytes: $0.gradientBytes, activationBytes: $0.activationBytes)
-            }, schedule: plannedSchedule, slicesTiedExchange: true)
+            }, schedule: plannedSchedule, slicesTiedExchange: true, weighsSlices: true)
     }
 
     private func graph() -> LinkGraph {

@@ -3,6 +3,9 @@
 package struct ClosedForm: Sendable {
     package let tables: CostTables
 
+    /// Transfers of an exchange over shared access links up to which it is simulated rather than bounded.
+    private static let simulatedTransfers = 400
+
     package init(tables: CostTables) { self.tables = tables }
 
     /// What a pipeline costs apart from how many micro-batches it gets.
@@ -18,6 +21,9 @@ package struct ClosedForm: Sendable {
 
     /// Seconds of one iteration; infinite if a stage does not fit its peer's memory.
     package func seconds(_ layout: Layout) -> Double {
+        guard layout.plainLinks == tables.plainLinks else {
+            return ClosedForm(tables: tables.leavingPlain(layout.plainLinks)).seconds(layout)
+        }
         var finishes: [[Double]] = []
         finishes.reserveCapacity(layout.pipelines.count)
         for (rank, pipeline) in layout.pipelines.enumerated() {
@@ -61,12 +67,12 @@ package struct ClosedForm: Sendable {
             var sent = 0.0
             var received = 0.0
             if index + 1 < pipeline.count {
-                sent += tables.forwardBytes[stage.layers.upperBound]
-                received += tables.backwardBytes[stage.layers.upperBound]
+                sent += tables.boundaryForwardBytes[stage.layers.upperBound] * tables.compression.activationFactor
+                received += tables.boundaryBackwardBytes[stage.layers.upperBound] * tables.compression.activationGradientFactor
             }
             if index > 0 {
-                sent += tables.backwardBytes[stage.layers.lowerBound]
-                received += tables.forwardBytes[stage.layers.lowerBound]
+                sent += tables.boundaryBackwardBytes[stage.layers.lowerBound] * tables.compression.activationGradientFactor
+                received += tables.boundaryForwardBytes[stage.layers.lowerBound] * tables.compression.activationFactor
             }
             longest = max(
                 longest,
@@ -88,8 +94,8 @@ package struct ClosedForm: Sendable {
         let there = stage.peer * tables.peers + next.peer
         let back = next.peer * tables.peers + stage.peer
         let boundary = stage.layers.upperBound
-        let forward = tables.forwardBytes[boundary] * secondsPerByte(from: stage.peer, to: next.peer)
-        let backward = tables.backwardBytes[boundary] * secondsPerByte(from: next.peer, to: stage.peer)
+        let forward = tables.forwardBytes(boundary, link: there) * secondsPerByte(from: stage.peer, to: next.peer)
+        let backward = tables.backwardBytes(boundary, link: back) * secondsPerByte(from: next.peer, to: stage.peer)
         return Hop(
             forward: forward + tables.latency[there], backward: backward + tables.latency[back],
             forwardTransfer: forward, backwardTransfer: backward)
@@ -102,70 +108,43 @@ package struct ClosedForm: Sendable {
             max(tables.uplinkSecondsPerByte[source], tables.downlinkSecondsPerByte[target]))
     }
 
-    /// When each stage ends its last backward pass.
+    /// When each stage ends its last pass.
     func stageFinishes(_ pipeline: [Layout.Stage], microBatches: Int, schedule: PlanSchedule) -> [Double] {
-        let cost = cost(of: pipeline)
-        var total: Double
-        if schedule == .gpipe {
-            total = cost.fill + Double(microBatches - 1) * (cost.forwardCycle + cost.backwardCycle)
-        } else {
-            total = windowedSeconds(pipeline, cost: cost, microBatches: microBatches)
-        }
-        var finishes: [Double] = []
-        finishes.reserveCapacity(pipeline.count)
-        for (index, stage) in pipeline.enumerated() {
-            finishes.append(total)
-            guard index + 1 < pipeline.count else { break }
-            // The next stage's last gradient left one hop and one backward pass earlier.
-            total -= tables.backwardSeconds(stage.layers, on: stage.peer)
-            total -= hop(from: stage, to: pipeline[index + 1]).backward
-        }
-        return finishes
+        PipelineRecurrence(pipeline, schedule: schedule, tables: tables).finishes(microBatches: microBatches)
     }
 
-    /// 1F1B: a stage that may hold w micro-batches cannot start micro-batch m before m − w is back, so its round trip
-    /// to the end of the pipeline and back limits the rate when the depth does not cover it.
-    private func windowedSeconds(_ pipeline: [Layout.Stage], cost: PipelineCost, microBatches: Int) -> Double {
-        var loop = cost.fill
-        var upstream = 0.0
-        var worst = cost.fill + Double(microBatches - 1) * cost.cycle
-        for (index, stage) in pipeline.enumerated() {
-            let depth = max(1, min(stage.depth, microBatches))
-            let rounds = (microBatches + depth - 1) / depth
-            let rest = (microBatches - 1) % depth
-            worst = max(worst, upstream + Double(rounds) * loop + Double(rest) * cost.cycle)
-            guard index + 1 < pipeline.count else { break }
-            let hop = hop(from: stage, to: pipeline[index + 1])
-            let step =
-                tables.forwardSeconds(stage.layers, on: stage.peer)
-                + tables.backwardSeconds(stage.layers, on: stage.peer) + hop.forward + hop.backward
-            loop -= step
-            upstream += step
-        }
-        return worst
-    }
-
-    /// When the last peer has exchanged gradients and stepped.
-    private func exchangeFinish(_ layout: Layout, finishes: [[Double]]) -> Double {
+    /// When the last peer has exchanged gradients and stepped, averaged over the local steps of one exchange.
+    func exchangeFinish(_ layout: Layout, finishes: [[Double]]) -> Double {
         let exchange = GradientExchange(layout: layout, tables: tables)
+        let replicas = layout.pipelines.count
+        // Fair sharing has no formula that comes near it: few transfers are simulated, many bounded.
+        let isSimulated =
+            tables.sharesAccess && 2 * exchange.segments.count * replicas * (replicas - 1) <= Self.simulatedTransfers
+        let full =
+            isSimulated
+            ? IterationSimulator.exchangeSeconds(layout, finishes: finishes, tables: tables)
+            : stepped(layout, ends: exchange.ends(finishes: finishes))
+        guard tables.localSteps > 1, layout.pipelines.count > 1 else { return full }
+        let local = stepped(layout, ends: finishes)
+        return (full + Double(tables.localSteps - 1) * local) / Double(tables.localSteps)
+    }
+
+    private func stepped(_ layout: Layout, ends: [[Double]]) -> Double {
+        var ends = ends
         var last = 0.0
-        var ends = finishes
-        for segment in exchange.segments {
-            var start = 0.0
-            for (rank, stage) in segment.stages.enumerated() { start = max(start, finishes[rank][stage]) }
-            let end = start + exchange.seconds(of: segment)
-            for (rank, stage) in segment.stages.enumerated() { ends[rank][stage] = max(ends[rank][stage], end) }
-        }
         for (rank, pipeline) in layout.pipelines.enumerated() {
             if tables.tiedParameters > 0, pipeline.count > 1 {
-                let first = pipeline[0].peer
-                let end = pipeline[pipeline.count - 1].peer
-                let start = max(ends[rank][0], ends[rank][pipeline.count - 1])
+                let end = pipeline.count - 1
+                let there = pipeline[0].peer * tables.peers + pipeline[end].peer
+                let back = pipeline[end].peer * tables.peers + pipeline[0].peer
                 let bytes = tables.tiedBytes(replicas: layout.pipelines.count)
-                let there = bytes * secondsPerByte(from: first, to: end) + tables.latency[first * tables.peers + end]
-                let back = bytes * secondsPerByte(from: end, to: first) + tables.latency[end * tables.peers + first]
-                ends[rank][0] = start + max(there, back)
-                ends[rank][pipeline.count - 1] = ends[rank][0]
+                let first = ends[rank][0]
+                func seconds(_ link: Int, _ source: Int, _ target: Int) -> Double {
+                    bytes * tables.exchangeFactor(link: link) * secondsPerByte(from: source, to: target)
+                        + tables.latency[link]
+                }
+                ends[rank][0] = max(first, ends[rank][end] + seconds(back, pipeline[end].peer, pipeline[0].peer))
+                ends[rank][end] = max(ends[rank][end], first + seconds(there, pipeline[0].peer, pipeline[end].peer))
             }
             for (index, stage) in pipeline.enumerated() {
                 last = max(last, ends[rank][index] + tables.optimizerSeconds(stage.layers, on: stage.peer))

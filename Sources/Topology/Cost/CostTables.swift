@@ -23,8 +23,8 @@ package struct CostTables: Sendable {
     /// Bytes kept by a micro-batch between forward and backward.
     package let storedPrefix: [Double]
     /// Bytes that a micro-batch sends over the boundary before layer l, forwards and backwards.
-    package let forwardBytes: [Double]
-    package let backwardBytes: [Double]
+    package let boundaryForwardBytes: [Double]
+    package let boundaryBackwardBytes: [Double]
     package let gradientBytesPerParameter: Double
     package let stateBytesPerParameter: Double
     package let tiedParameters: Double
@@ -32,6 +32,18 @@ package struct CostTables: Sendable {
     package let extraInFlight: Int
     package let exactReduction: Bool
     package let slicesTiedExchange: Bool
+    /// Whether the holders of a layer reduce slices as large as their slowest link allows, rather than equal ones.
+    package let weighsSlices: Bool
+    /// The part of a backward pass that computes the gradients of the weights: nobody waits for it, so a zero-bubble
+    /// schedule does it when nothing else can be done (Qi et al. 2023 measure one third of the whole pass each for
+    /// forward, input and weight gradients).
+    package let weightGradientShare = 0.5
+    /// How tensors are made smaller on links that are not in `plainLinks`.
+    package let compression: PlanningProblem.Compression
+    /// Directed pairs (row-major positions) that carry tensors as they are.
+    package private(set) var plainLinks: Set<Int> = []
+    /// Optimiser steps for one exchange of gradients.
+    package let localSteps: Int
     /// Whether all peers are equal in speed and memory.
     package let isHomogeneous: Bool
 
@@ -62,8 +74,8 @@ package struct CostTables: Sendable {
         backwardPrefix = prefix { $0.backwardFlops * sequences }
         parameterPrefix = prefix(\.parameters)
         storedPrefix = prefix { $0.storedBytes * sequences }
-        forwardBytes = [0] + problem.model.layers.map { $0.activationBytes * sequences }
-        backwardBytes = [0] + problem.model.layers.map { $0.activationGradientBytes * sequences }
+        boundaryForwardBytes = [0] + problem.model.layers.map { $0.activationBytes * sequences }
+        boundaryBackwardBytes = [0] + problem.model.layers.map { $0.activationGradientBytes * sequences }
         gradientBytesPerParameter = problem.model.gradientBytesPerParameter
         stateBytesPerParameter = problem.model.stateBytesPerParameter
         tiedParameters = problem.model.tiedParameters
@@ -71,6 +83,9 @@ package struct CostTables: Sendable {
         extraInFlight = problem.extraInFlight
         exactReduction = problem.exactReduction
         slicesTiedExchange = problem.slicesTiedExchange
+        weighsSlices = problem.weighsSlices
+        compression = problem.compression
+        localSteps = max(1, problem.localSteps)
         isHomogeneous = graph.nodes.allSatisfy {
             $0.flopsPerSecond == graph.nodes[0].flopsPerSecond && $0.memoryBytes == graph.nodes[0].memoryBytes
         }
@@ -86,6 +101,29 @@ package struct CostTables: Sendable {
     package func backwardSeconds(_ layers: Range<Int>, on peer: Int) -> Double {
         (backwardPrefix[layers.upperBound] - backwardPrefix[layers.lowerBound]) * secondsPerFlop[peer]
             + taskOverheadSeconds
+    }
+
+    /// Bytes that a micro-batch sends over the boundary before layer `boundary` on a directed link.
+    package func forwardBytes(_ boundary: Int, link: Int) -> Double {
+        boundaryForwardBytes[boundary] * (isPlain(link) ? 1 : compression.activationFactor)
+    }
+
+    /// The same for the gradients that come back.
+    package func backwardBytes(_ boundary: Int, link: Int) -> Double {
+        boundaryBackwardBytes[boundary] * (isPlain(link) ? 1 : compression.activationGradientFactor)
+    }
+
+    /// What the exchange between replicas sends for a byte of gradients on a directed link.
+    package func exchangeFactor(link: Int) -> Double { isPlain(link) ? 1 : compression.gradientFactor }
+
+    private func isPlain(_ link: Int) -> Bool { !plainLinks.isEmpty && plainLinks.contains(link) }
+
+    /// The same tables for a layout that leaves these links uncompressed.
+    package func leavingPlain(_ links: Set<Int>) -> CostTables {
+        guard links != plainLinks else { return self }
+        var tables = self
+        tables.plainLinks = links
+        return tables
     }
 
     /// Parameters in a range of layers; a stage that holds the whole model holds a tied embedding once.

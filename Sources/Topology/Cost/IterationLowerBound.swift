@@ -43,8 +43,10 @@ struct IterationLowerBound {
 
     /// The cheapest crossing of a boundary, there and back.
     private var hops: Double {
-        let bytes = tables.forwardBytes.dropFirst().dropLast().min() ?? 0
-        let back = tables.backwardBytes.dropFirst().dropLast().min() ?? 0
+        let bytes = (tables.boundaryForwardBytes.dropFirst().dropLast().min() ?? 0) * tables.compression.activationFactor
+        let back =
+            (tables.boundaryBackwardBytes.dropFirst().dropLast().min() ?? 0)
+            * tables.compression.activationGradientFactor
         return cheapestTransfer(bytes) + cheapestTransfer(back)
     }
 

@@ -13,10 +13,13 @@ package struct IterationSimulator {
         case tied(stage: Int)
     }
 
+    private enum Pass { case forward, backward, weights }
+
     private enum Event {
-        case computed(stage: Int, forward: Bool)
+        case computed(stage: Int, pass: Pass)
         case arrived(Message)
         case stepped(stage: Int)
+        case finished(stage: Int)
     }
 
     private struct StageState {
@@ -28,15 +31,20 @@ package struct IterationSimulator {
         var microBatches: Int
         var depth: Int
         var forwardSeconds: Double
+        /// Without the weights' gradients, if those are computed apart.
         var backwardSeconds: Double
+        var weightSeconds: Double
         var isBusy = false
         var forwardsReady: Int
         var backwardsReady = 0
         var forwards = 0
         var backwards = 0
+        /// Micro-batches whose weights' gradients are done.
+        var weights = 0
         var segments: [Int] = []
         var segmentsDone = 0
         var hasTied = false
+        var isFinished = false
         var finish = 0.0
         var exchanged = 0.0
         var done = 0.0
@@ -45,6 +53,11 @@ package struct IterationSimulator {
     private let tables: CostTables
     private let exchange: GradientExchange
     private let replicas: Int
+    private let exchanges: Bool
+    /// Whether only what follows the last micro-batch's backward pass at the last stage is simulated.
+    private var isTail = false
+    /// By segment and rank.
+    private let slices: [[Double]]
     private let schedule: PlanSchedule
     private var stages: [StageState] = []
     private var firstStageOfRank: [Int] = []
@@ -54,15 +67,42 @@ package struct IterationSimulator {
     private var slicesGathered: [Int]
 
     /// Simulates one iteration. Memory is not looked at: `ClosedForm` refuses plans that do not fit.
+    ///
+    /// With local steps the times are those of the iteration that exchanges; `seconds` is the mean over all of them.
     package static func run(_ layout: Layout, tables: CostTables) -> IterationTrace {
-        var simulator = IterationSimulator(layout, tables: tables)
+        let tables = tables.leavingPlain(layout.plainLinks)
+        var simulator = IterationSimulator(layout, tables: tables, exchanges: true)
         simulator.run()
-        return simulator.trace(layout)
+        var trace = simulator.trace()
+        guard tables.localSteps > 1, layout.pipelines.count > 1 else { return trace }
+        var local = IterationSimulator(layout, tables: tables, exchanges: false)
+        local.run()
+        let mean =
+            (trace.seconds + Double(tables.localSteps - 1) * local.trace().seconds) / Double(tables.localSteps)
+        trace.exchangeSeconds = max(0, mean - trace.pipelineSeconds - trace.optimizerSeconds)
+        trace.seconds = mean
+        return trace
     }
 
-    private init(_ layout: Layout, tables: CostTables) {
+    /// When the last peer has exchanged and stepped, if the stages would end their last passes at these times but for what
+    /// the exchange takes from the last gradients' share of the access links.
+    static func exchangeSeconds(_ layout: Layout, finishes: [[Double]], tables: CostTables) -> Double {
+        var simulator = IterationSimulator(layout, tables: tables, exchanges: true)
+        simulator.isTail = true
+        for (rank, stages) in finishes.enumerated() {
+            let first = simulator.firstStageOfRank[rank]
+            for (position, finish) in stages.enumerated() { simulator.stages[first + position].finish = finish }
+            simulator.events.push(.finished(stage: first + stages.count - 1), at: stages[stages.count - 1])
+        }
+        simulator.loop()
+        return simulator.stages.map(\.done).max() ?? 0
+    }
+
+    private init(_ layout: Layout, tables: CostTables, exchanges: Bool) {
         self.tables = tables
         exchange = GradientExchange(layout: layout, tables: tables)
+        self.exchanges = exchanges && layout.pipelines.count > 1
+        slices = self.exchanges ? exchange.segments.map(exchange.slices(of:)) : []
         replicas = layout.pipelines.count
         schedule = layout.schedule
         network = FluidNetwork(tables: tables)
@@ -72,13 +112,15 @@ package struct IterationSimulator {
             firstStageOfRank.append(stages.count)
             let microBatches = layout.microBatches[rank]
             for (position, stage) in pipeline.enumerated() {
+                let backward = tables.backwardSeconds(stage.layers, on: stage.peer)
+                let weights = layout.schedule == .zeroBubble ? backward * tables.weightGradientShare : 0
                 stages.append(
                     StageState(
                         rank: rank, position: position, isLast: position + 1 == pipeline.count, peer: stage.peer,
                         layers: stage.layers, microBatches: microBatches,
                         depth: max(1, min(stage.depth, microBatches)),
                         forwardSeconds: tables.forwardSeconds(stage.layers, on: stage.peer),
-                        backwardSeconds: tables.backwardSeconds(stage.layers, on: stage.peer),
+                        backwardSeconds: backward - weights, weightSeconds: weights,
                         forwardsReady: position == 0 ? microBatches : 0))
             }
         }
@@ -91,6 +133,10 @@ package struct IterationSimulator {
 
     private mutating func run() {
         for index in stages.indices { startNext(index, at: 0) }
+        loop()
+    }
+
+    private mutating func loop() {
         while true {
             let transfer = network.nextCompletion
             if let transfer, events.isEmpty || transfer <= (events.nextTime ?? .infinity) {
@@ -105,17 +151,28 @@ package struct IterationSimulator {
 
     private mutating func handle(_ event: Event, at time: Double) {
         switch event {
-        case .computed(let index, let forward):
+        case .computed(let index, let pass):
             stages[index].isBusy = false
-            forward ? forwardDone(index, at: time) : backwardDone(index, at: time)
+            switch pass {
+            case .forward: forwardDone(index, at: time)
+            case .backward: backwardDone(index, at: time)
+            case .weights: weightsDone(index, at: time)
+            }
             startNext(index, at: time)
         case .stepped(let index):
             stages[index].done = time
+        case .finished(let index):
+            if stages[index].position > 0 { sendGradient(index, at: time) }
+            stages[index].isFinished = true
+            startExchange(index, at: time)
         case .arrived(let message):
             switch message {
             case .activation(let index):
                 stages[index].forwardsReady += 1
                 startNext(index, at: time)
+            case .gradient(let index) where isTail:
+                let end = time + stages[index].backwardSeconds + stages[index].weightSeconds
+                events.push(.finished(stage: index), at: max(stages[index].finish, end))
             case .gradient(let index):
                 stages[index].backwardsReady += 1
                 startNext(index, at: time)
@@ -134,17 +191,21 @@ package struct IterationSimulator {
 
     /// Starts the next pass if its input is there, as the training engine's stage machine does: a backward pass that is
     /// ready goes first (with GPipe only after the last forward), a forward pass starts only while the stage may hold one
-    /// micro-batch more.
+    /// micro-batch more, and with a zero-bubble schedule weights' gradients are computed when there is nothing else.
     private mutating func startNext(_ index: Int, at time: Double) {
         let stage = stages[index]
         guard !stage.isBusy else { return }
         let mayGoBackward = schedule != .gpipe || stage.forwards == stage.microBatches
+        let held = stage.forwards - (schedule == .zeroBubble ? stage.weights : stage.backwards)
         if mayGoBackward, stage.backwardsReady > stage.backwards {
             stages[index].isBusy = true
-            events.push(.computed(stage: index, forward: false), at: time + stage.backwardSeconds)
-        } else if stage.forwardsReady > stage.forwards, stage.forwards - stage.backwards < stage.depth {
+            events.push(.computed(stage: index, pass: .backward), at: time + stage.backwardSeconds)
+        } else if stage.forwardsReady > stage.forwards, held < stage.depth {
             stages[index].isBusy = true
-            events.push(.computed(stage: index, forward: true), at: time + stage.forwardSeconds)
+            events.push(.computed(stage: index, pass: .forward), at: time + stage.forwardSeconds)
+        } else if schedule == .zeroBubble, stage.weights < stage.backwards {
+            stages[index].isBusy = true
+            events.push(.computed(stage: index, pass: .weights), at: time + stage.weightSeconds)
         }
     }
 
@@ -156,36 +217,51 @@ package struct IterationSimulator {
             return
         }
         network.send(
-            tables.forwardBytes[stage.layers.upperBound], from: stage.peer, to: stages[index + 1].peer,
+            tables.forwardBytes(
+                stage.layers.upperBound, link: stage.peer * tables.peers + stages[index + 1].peer),
+            from: stage.peer, to: stages[index + 1].peer,
             tag: .activation(stage: index + 1), at: time)
     }
 
     private mutating func backwardDone(_ index: Int, at time: Double) {
         stages[index].backwards += 1
         let stage = stages[index]
-        if stage.position > 0 {
-            network.send(
-                tables.backwardBytes[stage.layers.lowerBound], from: stage.peer, to: stages[index - 1].peer,
-                tag: .gradient(stage: index - 1), at: time)
-        }
-        if stage.backwards == stage.microBatches {
-            stages[index].finish = time
-            startExchange(index, at: time)
-        }
+        if stage.position > 0 { sendGradient(index, at: time) }
+        if stage.backwards == stage.microBatches, schedule != .zeroBubble { finished(index, at: time) }
+    }
+
+    private mutating func sendGradient(_ index: Int, at time: Double) {
+        let stage = stages[index]
+        let target = stages[index - 1].peer
+        network.send(
+            tables.backwardBytes(stage.layers.lowerBound, link: stage.peer * tables.peers + target), from: stage.peer,
+            to: target, tag: .gradient(stage: index - 1), at: time)
+    }
+
+    private mutating func weightsDone(_ index: Int, at time: Double) {
+        stages[index].weights += 1
+        if stages[index].weights == stages[index].microBatches { finished(index, at: time) }
+    }
+
+    private mutating func finished(_ index: Int, at time: Double) {
+        stages[index].isFinished = true
+        stages[index].finish = time
+        startExchange(index, at: time)
     }
 
     private mutating func startExchange(_ index: Int, at time: Double) {
         let stage = stages[index]
-        guard replicas > 1 else {
+        guard exchanges else {
             exchangeDone(index, at: time)
             return
         }
         for segment in stage.segments {
-            let bytes = exchange.segments[segment].bytes / Double(replicas) * exchange.partials[stage.rank]
             for other in peersOf(stage.rank) {
+                let target = exchange.holder(of: exchange.segments[segment], rank: other)
                 network.send(
-                    bytes, from: stage.peer, to: exchange.holder(of: exchange.segments[segment], rank: other),
-                    tag: .partialSlice(segment: segment, rank: other), at: time)
+                    exchange.segments[segment].bytes * slices[segment][other] * exchange.partials[stage.rank]
+                        * tables.exchangeFactor(link: stage.peer * tables.peers + target),
+                    from: stage.peer, to: target, tag: .partialSlice(segment: segment, rank: other), at: time)
             }
         }
         for segment in stage.segments { reduceIfComplete(segment, rank: stage.rank, at: time) }
@@ -196,14 +272,15 @@ package struct IterationSimulator {
 
     private mutating func reduceIfComplete(_ segment: Int, rank: Int, at time: Double) {
         let index = firstStageOfRank[rank] + exchange.segments[segment].stages[rank]
-        guard stages[index].backwards == stages[index].microBatches,
-            slicesReceived[segment * replicas + rank] == replicas - 1
+        guard stages[index].isFinished, slicesReceived[segment * replicas + rank] == replicas - 1
         else { return }
-        let bytes = exchange.segments[segment].bytes / Double(replicas)
+        let source = stages[index].peer
         for other in peersOf(rank) {
+            let target = exchange.holder(of: exchange.segments[segment], rank: other)
             network.send(
-                bytes, from: stages[index].peer, to: exchange.holder(of: exchange.segments[segment], rank: other),
-                tag: .reducedSlice(segment: segment, rank: other), at: time)
+                exchange.segments[segment].bytes * slices[segment][rank]
+                    * tables.exchangeFactor(link: source * tables.peers + target),
+                from: source, to: target, tag: .reducedSlice(segment: segment, rank: other), at: time)
         }
         // Its own slice counts as gathered.
         slicesGathered[segment * replicas + rank] += 1
@@ -221,8 +298,10 @@ package struct IterationSimulator {
         stages[index].exchanged = time
         let stage = stages[index]
         if tables.tiedParameters > 0, let other = tiedPartner(of: index) {
+            let link = stage.peer * tables.peers + stages[other].peer
             network.send(
-                tables.tiedBytes(replicas: replicas), from: stage.peer, to: stages[other].peer,
+                tables.tiedBytes(replicas: replicas) * tables.exchangeFactor(link: link), from: stage.peer,
+                to: stages[other].peer,
                 tag: .tied(stage: other), at: time)
         } else {
             stages[index].hasTied = true
@@ -247,16 +326,18 @@ package struct IterationSimulator {
         events.push(.stepped(stage: index), at: time + tables.optimizerSeconds(stage.layers, on: stage.peer))
     }
 
-    private func trace(_ layout: Layout) -> IterationTrace {
+    private func trace() -> IterationTrace {
         let last = stages.map(\.finish).max() ?? 0
         let exchanged = max(last, stages.map(\.exchanged).max() ?? 0)
         let end = max(exchanged, stages.map(\.done).max() ?? 0)
-        var rows: [[IterationTrace.Stage]] = layout.pipelines.map { _ in [] }
+        var rows: [[IterationTrace.Stage]] = Array(repeating: [], count: replicas)
         for stage in stages {
             rows[stage.rank].append(
                 IterationTrace.Stage(
-                    forwardSeconds: stage.forwardSeconds, backwardSeconds: stage.backwardSeconds,
-                    computeSeconds: Double(stage.microBatches) * (stage.forwardSeconds + stage.backwardSeconds),
+                    forwardSeconds: stage.forwardSeconds,
+                    backwardSeconds: stage.backwardSeconds + stage.weightSeconds,
+                    computeSeconds: Double(stage.microBatches)
+                        * (stage.forwardSeconds + stage.backwardSeconds + stage.weightSeconds),
                     finishSeconds: stage.finish, exchangedSeconds: stage.exchanged, doneSeconds: stage.done,
                     memoryBytes: tables.stageBytes(stage.layers, depth: stage.depth)))
         }

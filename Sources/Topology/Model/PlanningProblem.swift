@@ -61,13 +61,22 @@ package struct PlanningProblem: Sendable {
     /// Whether each replica's first and last stage exchange only their rank's slice of a tied embedding's gradient, between
     /// reduce-scatter and all-gather, rather than all of it.
     package var slicesTiedExchange: Bool
+    /// Whether the holders of a layer reduce slices as large as their slowest link allows (hivemind's load balancing),
+    /// rather than equal ones.
+    package var weighsSlices: Bool
+    /// What tensors may shrink to on the links that the plan compresses.
+    package var compression: Compression
+    /// Iterations whose gradients are applied by each replica itself before one exchange (local SGD); the time of an
+    /// iteration is the mean over them.
+    package var localSteps: Int
     /// Time that every forward or backward of a micro-batch costs beyond its FLOPs (dispatch, encoding, decoding).
     package var taskOverheadSeconds: Double
 
     package init(
         name: String, graph: LinkGraph, model: ModelProfile, batch: Batch, shape: Shape = Shape(),
         dtfm: DTFMConstants? = nil, schedule: PlanSchedule? = nil, extraInFlight: Int = 0, exactReduction: Bool = false,
-        slicesTiedExchange: Bool = false, taskOverheadSeconds: Double = 0
+        slicesTiedExchange: Bool = false, weighsSlices: Bool = false,
+        compression: Compression = .none, localSteps: Int = 1, taskOverheadSeconds: Double = 0
     ) {
         self.name = name
         self.graph = graph
@@ -79,6 +88,9 @@ package struct PlanningProblem: Sendable {
         self.extraInFlight = extraInFlight
         self.exactReduction = exactReduction
         self.slicesTiedExchange = slicesTiedExchange
+        self.weighsSlices = weighsSlices
+        self.compression = compression
+        self.localSteps = localSteps
         self.taskOverheadSeconds = taskOverheadSeconds
     }
 }
@@ -94,6 +106,12 @@ package enum PlanSchedule: UInt8, CaseIterable, Sendable {
     /// As `oneForwardOneBackward` with as many micro-batches in flight as latency asks for and memory allows: the depth of
     /// every stage is part of the plan.
     case deepOneForwardOneBackward = 2
+    /// As `deepOneForwardOneBackward`, with the gradients of the weights computed apart from those of the inputs, when a
+    /// stage has nothing else to do (Qi et al. 2023): stages before do not wait for them.
+    case zeroBubble = 3
+
+    /// Whether the depth of every stage is the plan's to choose.
+    package var choosesDepth: Bool { self == .deepOneForwardOneBackward || self == .zeroBubble }
 
     /// For people and JSON.
     package var name: String {
@@ -101,6 +119,7 @@ package enum PlanSchedule: UInt8, CaseIterable, Sendable {
         case .gpipe: "gpipe"
         case .oneForwardOneBackward: "1f1b"
         case .deepOneForwardOneBackward: "deep-1f1b"
+        case .zeroBubble: "zero-bubble"
         }
     }
 

@@ -20,6 +20,9 @@ package struct Layout: Hashable, Sendable {
     /// Micro-batches of each pipeline in one iteration.
     package var microBatches: [Int]
     package var schedule: PlanSchedule
+    /// Directed pairs (row-major positions in the graph) that are left uncompressed although the problem allows
+    /// compression: those that are fast enough.
+    package var plainLinks: Set<Int> = []
 
     package init(pipelines: [[Stage]], microBatches: [Int], schedule: PlanSchedule) {
         self.pipelines = pipelines

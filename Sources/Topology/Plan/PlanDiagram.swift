@@ -94,8 +94,8 @@ package struct PlanDiagram {
         let position = problem.graph.position(from: stage.peer, to: next.peer)
         let latency = problem.graph.latencies[position]
         let rate = problem.graph.rates[position]
-        let tables = CostTables(problem)
-        let bytes = tables.forwardBytes[stage.layers.upperBound]
+        let tables = CostTables(problem).leavingPlain(report.layout.plainLinks)
+        let bytes = tables.forwardBytes(stage.layers.upperBound, link: position)
         let busy = report.trace.links.first { $0.source == stage.peer && $0.target == next.peer }?.busySeconds ?? 0
         let share = report.trace.seconds > 0 ? busy / report.trace.seconds : 0
         let isBottleneck =

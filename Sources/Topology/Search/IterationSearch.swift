@@ -32,7 +32,7 @@ struct IterationSearch {
         freedom = Arrangement.Freedom(
             stages: problem.shape.stages, replicas: problem.shape.replicas, layers: tables.layers,
             microBatches: tables.microBatches)
-        let schedules = problem.schedule.map { [$0] } ?? [.deepOneForwardOneBackward, .gpipe]
+        let schedules = problem.schedule.map { [$0] } ?? [.zeroBubble, .gpipe]
         builders = schedules.map { LayoutBuilder(tables: tables, schedule: $0) }
         generator = SeededGenerator(seed: seed)
         eliteCount = problem.graph.count <= 8 ? 24 : 10
@@ -176,7 +176,7 @@ struct IterationSearch {
     private static func starts(_ problem: PlanningProblem, tables: CostTables) -> [Arrangement] {
         let count = tables.peers
         var near = Array(repeating: 0.0, count: count * count)
-        let boundary = tables.forwardBytes.max() ?? 0
+        let boundary = (tables.boundaryForwardBytes.max() ?? 0) * tables.compression.activationFactor
         for left in 0..<count {
             for right in 0..<count where right != left {
                 let there = left * count + right

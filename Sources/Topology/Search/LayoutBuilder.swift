@@ -48,9 +48,11 @@ struct LayoutBuilder {
                 let depth = min(stages.count - index + tables.extraInFlight, share)
                 guard room >= depth else { return nil }
                 stages[index].depth = depth
-            case .deepOneForwardOneBackward:
+            case .deepOneForwardOneBackward, .zeroBubble:
                 let isLast = index + 1 == stages.count
-                let wanted = isLast ? 1 : Int((min(1e6, loop / cost.cycle)).rounded(.up)) + 1
+                // One micro-batch more where weights' gradients are put off.
+                let spare = schedule == .zeroBubble ? 2 : 1
+                let wanted = isLast ? spare : Int((min(1e6, loop / cost.cycle)).rounded(.up)) + spare
                 let before = index > 0 ? stages[index - 1].depth : share
                 stages[index].depth = max(1, min(min(wanted, room), before))
             }
@@ -71,7 +73,7 @@ struct LayoutBuilder {
         let extra = schedule == .oneForwardOneBackward ? tables.extraInFlight : 0
         let wanted: (Int) -> Int = schedule == .gpipe ? { _ in share } : { min(stages - $0 + extra, share) }
         var cuts = LayerSplit.balanced(peers, tables: tables, depth: wanted)
-        if cuts == nil, schedule == .deepOneForwardOneBackward {
+        if cuts == nil, schedule.choosesDepth {
             cuts = LayerSplit.balanced(peers, tables: tables) { _ in 1 }
         }
         if tables.isHomogeneous { evenCuts[key] = .some(cuts) }

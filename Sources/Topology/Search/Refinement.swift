@@ -71,7 +71,7 @@ struct Refinement {
 
     /// One micro-batch more in flight, where the schedule leaves the depth to the plan.
     private func depthMoves(_ layout: Layout) -> [Layout] {
-        guard layout.schedule == .deepOneForwardOneBackward else { return [] }
+        guard layout.schedule.choosesDepth else { return [] }
         var result: [Layout] = []
         for (rank, pipeline) in layout.pipelines.enumerated() where pipeline.count > 1 {
             var next = layout

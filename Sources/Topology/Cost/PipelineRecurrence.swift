@@ -1,0 +1,256 @@
+/// One pipeline's part of an iteration, pass by pass: what the simulator would see if the pipeline had its links for
+/// itself, without a queue of events.
+///
+/// Stages act in the order of their start times, each by the rules of `IterationSimulator`, so without shared access
+/// links the result is the simulator's. A shared access link is taken first in, first out here, where the simulator
+/// shares it fairly. Long iterations are cut: after a few rounds of the deepest window every further round takes the same
+/// time.
+struct PipelineRecurrence {
+    private let tables: CostTables
+    private let pipeline: [Layout.Stage]
+    private let schedule: PlanSchedule
+    private let count: Int
+
+    /// Passes up to which every micro-batch is followed.
+    private static let exactPasses = 6_000
+
+    init(_ pipeline: [Layout.Stage], schedule: PlanSchedule, tables: CostTables) {
+        self.tables = tables
+        self.pipeline = pipeline
+        self.schedule = schedule
+        count = pipeline.count
+    }
+
+    /// When each stage ends its last pass.
+    func finishes(microBatches: Int) -> [Double] {
+        var period = 1
+        for stage in pipeline { period = max(period, min(stage.depth, microBatches)) }
+        if schedule == .gpipe { period = 1 }
+        let shortest = max(3 * period + 2 * count, Self.exactPasses / (2 * count))
+        guard microBatches > shortest + period, schedule != .gpipe || microBatches > 4 * count + 8 else {
+            return run(microBatches)
+        }
+        // Rounds of a whole period are left out: two runs, one round apart, tell how long a round takes.
+        let base = schedule == .gpipe ? 2 * count + 4 : shortest
+        let rounds = (microBatches - base) / period - 1
+        let short = microBatches - rounds * period
+        let one = run(short)
+        let two = run(short - period)
+        return zip(one, two).map { $0 + Double(rounds) * max(0, $0 - $1) }
+    }
+
+    private func run(_ microBatches: Int) -> [Double] {
+        var result: [Double] = []
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count * microBatches + 14 * count) { memory in
+            withUnsafeTemporaryAllocation(of: Int.self, capacity: 6 * count) { counters in
+                guard let times = memory.baseAddress, let counts = counters.baseAddress else { return }
+                times.initialize(repeating: 0, count: memory.count)
+                counts.initialize(repeating: 0, count: counters.count)
+                var state = State(
+                    times: times, counts: counts, stages: count, microBatches: microBatches, schedule: schedule)
+                load(&state)
+                state.run()
+                result = (0..<count).map { state.free[$0] }
+            }
+        }
+        return result
+    }
+
+    private func load(_ state: inout State) {
+        for (index, stage) in pipeline.enumerated() {
+            let backward = tables.backwardSeconds(stage.layers, on: stage.peer)
+            state.forward[index] = tables.forwardSeconds(stage.layers, on: stage.peer)
+            state.weight[index] = schedule == .zeroBubble ? backward * tables.weightGradientShare : 0
+            state.backward[index] = backward - state.weight[index]
+            state.depth[index] = max(1, min(stage.depth, state.microBatches))
+            guard index + 1 < count else { continue }
+            let next = pipeline[index + 1].peer
+            let there = stage.peer * tables.peers + next
+            let back = next * tables.peers + stage.peer
+            let forwardBytes = tables.forwardBytes(stage.layers.upperBound, link: there)
+            let backwardBytes = tables.backwardBytes(stage.layers.upperBound, link: back)
+            state.sendForward[index] = forwardBytes * tables.secondsPerByte[there]
+            state.sendBackward[index + 1] = backwardBytes * tables.secondsPerByte[back]
+            state.latencyForward[index] = tables.latency[there]
+            state.latencyBackward[index + 1] = tables.latency[back]
+            guard tables.sharesAccess else { continue }
+            state.sharesAccess = true
+            // What the two access links on the way need for the tensor.
+            state.upForward[index] = forwardBytes * tables.uplinkSecondsPerByte[stage.peer]
+            state.downForward[index] = forwardBytes * tables.downlinkSecondsPerByte[next]
+            state.upBackward[index + 1] = backwardBytes * tables.uplinkSecondsPerByte[next]
+            state.downBackward[index + 1] = backwardBytes * tables.downlinkSecondsPerByte[stage.peer]
+        }
+        for microBatch in 0..<state.microBatches { state.activationAt[microBatch] = 0 }
+        state.activations[0] = state.microBatches
+    }
+}
+
+extension PipelineRecurrence {
+    /// Everything that changes, in scratch memory.
+    fileprivate struct State {
+        let stages: Int
+        let microBatches: Int
+        let schedule: PlanSchedule
+        var sharesAccess = false
+        let activationAt: UnsafeMutablePointer<Double>
+        let gradientAt: UnsafeMutablePointer<Double>
+        let free: UnsafeMutablePointer<Double>
+        let forward: UnsafeMutablePointer<Double>
+        let backward: UnsafeMutablePointer<Double>
+        let weight: UnsafeMutablePointer<Double>
+        let sendForward: UnsafeMutablePointer<Double>
+        let sendBackward: UnsafeMutablePointer<Double>
+        let latencyForward: UnsafeMutablePointer<Double>
+        let latencyBackward: UnsafeMutablePointer<Double>
+        let upForward: UnsafeMutablePointer<Double>
+        let downForward: UnsafeMutablePointer<Double>
+        let upBackward: UnsafeMutablePointer<Double>
+        let downBackward: UnsafeMutablePointer<Double>
+        let linkFree: UnsafeMutablePointer<Double>
+        let depth: UnsafeMutablePointer<Int>
+        let forwards: UnsafeMutablePointer<Int>
+        let backwards: UnsafeMutablePointer<Int>
+        let weights: UnsafeMutablePointer<Int>
+        let activations: UnsafeMutablePointer<Int>
+        let gradients: UnsafeMutablePointer<Int>
+        private var upFree: [Double] = []
+        private var downFree: [Double] = []
+        private var starts: [Double]
+        private var kinds: [UInt8]
+
+        init(
+            times: UnsafeMutablePointer<Double>, counts: UnsafeMutablePointer<Int>, stages: Int, microBatches: Int,
+            schedule: PlanSchedule
+        ) {
+            self.stages = stages
+            self.microBatches = microBatches
+            self.schedule = schedule
+            activationAt = times
+            gradientAt = times + stages * microBatches
+            var next = times + 2 * stages * microBatches
+            func take() -> UnsafeMutablePointer<Double> {
+                defer { next += stages }
+                return next
+            }
+            free = take()
+            forward = take()
+            backward = take()
+            weight = take()
+            sendForward = take()
+            sendBackward = take()
+            latencyForward = take()
+            latencyBackward = take()
+            upForward = take()
+            downForward = take()
+            upBackward = take()
+            downBackward = take()
+            // Forward link of stage i at i; backward link of stage i at stages + i.
+            linkFree = next
+            depth = counts
+            forwards = counts + stages
+            backwards = counts + 2 * stages
+            weights = counts + 3 * stages
+            activations = counts + 4 * stages
+            gradients = counts + 5 * stages
+            starts = Array(repeating: .infinity, count: stages)
+            kinds = Array(repeating: 0, count: stages)
+        }
+
+        mutating func run() {
+            if sharesAccess {
+                upFree = Array(repeating: 0, count: stages)
+                downFree = upFree
+            }
+            for stage in 0..<stages { decide(stage) }
+            while true {
+                var chosen = 0
+                var earliest = starts[0]
+                for stage in 1..<stages where starts[stage] < earliest {
+                    earliest = starts[stage]
+                    chosen = stage
+                }
+                guard earliest < .infinity else { return }
+                act(chosen, at: earliest)
+                decide(chosen)
+                if chosen > 0 { decide(chosen - 1) }
+                if chosen + 1 < stages { decide(chosen + 1) }
+            }
+        }
+
+        /// What the stage would do next and when, from what has been sent to it so far.
+        private mutating func decide(_ stage: Int) {
+            var start = Double.infinity
+            var kind: UInt8 = 0
+            let held = forwards[stage] - (schedule == .zeroBubble ? weights[stage] : backwards[stage])
+            if forwards[stage] < activations[stage], held < depth[stage] {
+                start = max(free[stage], activationAt[stage * microBatches + forwards[stage]])
+                kind = 1
+            }
+            if backwards[stage] < gradients[stage], schedule != .gpipe || forwards[stage] == microBatches {
+                let at = max(free[stage], gradientAt[stage * microBatches + backwards[stage]])
+                if at <= start {
+                    start = at
+                    kind = 2
+                }
+            }
+            if schedule == .zeroBubble, weights[stage] < backwards[stage], free[stage] < start {
+                start = free[stage]
+                kind = 3
+            }
+            starts[stage] = start
+            kinds[stage] = kind
+        }
+
+        private mutating func act(_ stage: Int, at start: Double) {
+            switch kinds[stage] {
+            case 1:
+                let end = start + forward[stage]
+                free[stage] = end
+                let microBatch = forwards[stage]
+                forwards[stage] += 1
+                if stage + 1 == stages {
+                    gradientAt[stage * microBatches + microBatch] = end
+                    gradients[stage] += 1
+                } else {
+                    let arrival = send(stage, at: end, isForward: true)
+                    activationAt[(stage + 1) * microBatches + microBatch] = arrival
+                    activations[stage + 1] += 1
+                }
+            case 2:
+                let end = start + backward[stage]
+                free[stage] = end
+                let microBatch = backwards[stage]
+                backwards[stage] += 1
+                if stage > 0 {
+                    let arrival = send(stage, at: end, isForward: false)
+                    gradientAt[(stage - 1) * microBatches + microBatch] = arrival
+                    gradients[stage - 1] += 1
+                }
+            default:
+                free[stage] = start + weight[stage]
+                weights[stage] += 1
+            }
+        }
+
+        private mutating func send(_ stage: Int, at time: Double, isForward: Bool) -> Double {
+            let link = isForward ? stage : stages + stage
+            let seconds = isForward ? sendForward[stage] : sendBackward[stage]
+            let latency = isForward ? latencyForward[stage] : latencyBackward[stage]
+            let start = max(time, linkFree[link])
+            guard sharesAccess else {
+                linkFree[link] = start + seconds
+                return start + seconds + latency
+            }
+            let other = isForward ? stage + 1 : stage - 1
+            let up = isForward ? upForward[stage] : upBackward[stage]
+            let down = isForward ? downForward[stage] : downBackward[stage]
+            // Neither access link waits for the other one, nor lets the other direction's tensor wait for its own end.
+            upFree[stage] = max(upFree[stage], start) + up
+            downFree[other] = max(downFree[other], start) + down
+            let end = max(start + seconds, max(upFree[stage], downFree[other]))
+            linkFree[link] = end
+            return end + latency
+        }
+    }
+}
