@@ -89,69 +89,113 @@ extension GradientExchange {
     func ends(finishes: [[Double]]) -> [[Double]] {
         let replicas = layout.pipelines.count
         guard replicas > 1 else { return finishes }
-        let pairs = replicas * replicas
-        var ends = finishes
-        let slices = segments.map(slices(of:))
-        // When each slice's sum is ready, by segment and owner, and when each pair's link has sent its partial slices.
+        var slices: [[Double]] = []
+        for segment in segments { slices.append(self.slices(of: segment)) }
         var reduced = Array(repeating: 0.0, count: segments.count * replicas)
-        var busy = Array(repeating: 0.0, count: segments.count * pairs)
-        for (index, segment) in segments.enumerated() {
+        var flat: [Double] = []
+        var holders: [Int] = []
+        for segment in segments {
             for rank in 0..<replicas {
-                let start = finishes[rank][segment.stages[rank]]
-                let sender = holder(of: segment, rank: rank)
-                reduced[index * replicas + rank] = max(reduced[index * replicas + rank], start)
-                for other in 0..<replicas where other != rank {
-                    let link = sender * tables.peers + holder(of: segment, rank: other)
-                    var free = start
-                    if let before = earlier(index, rank, other) { free = busy[before * pairs + rank * replicas + other] }
-                    let bytes =
-                        segment.bytes * slices[index][other] * partials[rank] * tables.exchangeFactor(link: link)
-                    free += bytes * tables.secondsPerByte[link]
-                    busy[index * pairs + rank * replicas + other] = free
-                    reduced[index * replicas + other] = max(
-                        reduced[index * replicas + other], free + tables.latency[link])
-                }
+                flat.append(finishes[rank][segment.stages[rank]])
+                holders.append(holder(of: segment, rank: rank))
             }
         }
-        if tables.sharesAccess { limitScatter(&reduced, finishes: finishes, slices: slices) }
-        // The gathered slices queue behind all partial slices that the pair still has to send.
-        for index in stride(from: segments.count - 2, through: 0, by: -1) {
-            for rank in 0..<replicas {
-                for other in 0..<replicas where other != rank && earlier(index + 1, rank, other) != nil {
-                    let pair = rank * replicas + other
+        let pairs = replicas * replicas
+        let weights = slices.flatMap(\.self)
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: segments.count * pairs) { busy in
+            busy.initialize(repeating: 0)
+            scatter(busy, &reduced, starts: flat, holders: holders, slices: weights)
+            if tables.sharesAccess { limitScatter(&reduced, finishes: finishes, slices: slices) }
+            // The gathered slices queue behind all partial slices that the pair still has to send.
+            for index in stride(from: segments.count - 2, through: 0, by: -1) {
+                for pair in 0..<pairs
+                where isSameLink(holders, index, index + 1, pair / replicas, pair % replicas) {
                     busy[index * pairs + pair] = busy[(index + 1) * pairs + pair]
                 }
             }
+            flat = reduced
+            gather(busy, &flat, reduced: reduced, holders: holders, slices: weights)
         }
+        var ends = finishes
         for (index, segment) in segments.enumerated() {
             for rank in 0..<replicas {
-                let sender = holder(of: segment, rank: rank)
-                let start = reduced[index * replicas + rank]
-                ends[rank][segment.stages[rank]] = max(ends[rank][segment.stages[rank]], start)
-                for other in 0..<replicas where other != rank {
-                    let receiver = segment.stages[other]
-                    let link = sender * tables.peers + layout.pipelines[other][receiver].peer
-                    let pair = rank * replicas + other
-                    var free = max(start, busy[index * pairs + pair])
-                    if let before = earlier(index, rank, other) { free = max(free, busy[before * pairs + pair]) }
-                    free += segment.bytes * slices[index][rank] * tables.exchangeFactor(link: link)
-                        * tables.secondsPerByte[link]
-                    busy[index * pairs + pair] = free
-                    ends[other][receiver] = max(ends[other][receiver], free + tables.latency[link])
-                }
+                let stage = segment.stages[rank]
+                ends[rank][stage] = max(ends[rank][stage], flat[index * replicas + rank])
             }
         }
         if tables.sharesAccess { limitGather(&ends, reduced: reduced, slices: slices) }
         return ends
     }
 
-    /// The segment before, if the two ranks hold it in the same stages and so send it over the same link.
-    private func earlier(_ index: Int, _ rank: Int, _ other: Int) -> Int? {
-        guard index > 0 else { return nil }
-        let isSame =
-            segments[index - 1].stages[rank] == segments[index].stages[rank]
-            && segments[index - 1].stages[other] == segments[index].stages[other]
-        return isSame ? index - 1 : nil
+    /// Sends every partial slice: `reduced` becomes when each slice's sum is ready, by segment and owner, `busy` when each
+    /// pair's link has sent its part of each segment.
+    private func scatter(
+        _ busy: UnsafeMutableBufferPointer<Double>, _ reduced: inout [Double], starts: [Double], holders: [Int],
+        slices: [Double]
+    ) {
+        let replicas = layout.pipelines.count
+        let pairs = replicas * replicas
+        let peers = tables.peers
+        let isPlain = tables.plainLinks.isEmpty
+        for index in segments.indices {
+            let first = index * replicas
+            for rank in 0..<replicas {
+                let start = starts[first + rank]
+                let row = holders[first + rank] * peers
+                let bytes =
+                    segments[index].bytes * partials[rank] * (isPlain ? tables.compression.gradientFactor : 1)
+                reduced[first + rank] = max(reduced[first + rank], start)
+                for other in 0..<replicas where other != rank {
+                    let link = row + holders[first + other]
+                    let pair = rank * replicas + other
+                    var free = start
+                    if isSameLink(holders, index - 1, index, rank, other) { free = busy[(index - 1) * pairs + pair] }
+                    let factor = isPlain ? 1 : tables.exchangeFactor(link: link)
+                    free += bytes * slices[first + other] * factor * tables.secondsPerByte[link]
+                    busy[index * pairs + pair] = free
+                    reduced[first + other] = max(reduced[first + other], free + tables.latency[link])
+                }
+            }
+        }
+    }
+
+    /// Sends every sum to all: `ends` becomes when each rank has all slices of each segment.
+    private func gather(
+        _ busy: UnsafeMutableBufferPointer<Double>, _ ends: inout [Double], reduced: [Double], holders: [Int],
+        slices: [Double]
+    ) {
+        let replicas = layout.pipelines.count
+        let pairs = replicas * replicas
+        let peers = tables.peers
+        let isPlain = tables.plainLinks.isEmpty
+        for index in segments.indices {
+            let first = index * replicas
+            for rank in 0..<replicas {
+                let row = holders[first + rank] * peers
+                let bytes =
+                    segments[index].bytes * slices[first + rank] * (isPlain ? tables.compression.gradientFactor : 1)
+                for other in 0..<replicas where other != rank {
+                    let link = row + holders[first + other]
+                    let pair = rank * replicas + other
+                    var free = max(reduced[first + rank], busy[index * pairs + pair])
+                    if isSameLink(holders, index - 1, index, rank, other) {
+                        free = max(free, busy[(index - 1) * pairs + pair])
+                    }
+                    let factor = isPlain ? 1 : tables.exchangeFactor(link: link)
+                    free += bytes * factor * tables.secondsPerByte[link]
+                    busy[index * pairs + pair] = free
+                    ends[first + other] = max(ends[first + other], free + tables.latency[link])
+                }
+            }
+        }
+    }
+
+    /// Whether two ranks hold two segments in the same stages and so send both over the same link.
+    private func isSameLink(_ holders: [Int], _ earlier: Int, _ later: Int, _ rank: Int, _ other: Int) -> Bool {
+        guard earlier >= 0 else { return false }
+        let replicas = layout.pipelines.count
+        return holders[earlier * replicas + rank] == holders[later * replicas + rank]
+            && holders[earlier * replicas + other] == holders[later * replicas + other]
     }
 
     /// No stage's sums are ready before its access link has received all partial slices, nor anyone's that wait for a

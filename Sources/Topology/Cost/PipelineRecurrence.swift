@@ -12,7 +12,7 @@ struct PipelineRecurrence {
     private let count: Int
 
     /// Passes up to which every micro-batch is followed.
-    private static let exactPasses = 6_000
+    private static let exactPasses = 1_600
 
     init(_ pipeline: [Layout.Stage], schedule: PlanSchedule, tables: CostTables) {
         self.tables = tables
@@ -41,8 +41,8 @@ struct PipelineRecurrence {
 
     private func run(_ microBatches: Int) -> [Double] {
         var result: [Double] = []
-        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count * microBatches + 14 * count) { memory in
-            withUnsafeTemporaryAllocation(of: Int.self, capacity: 6 * count) { counters in
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count * microBatches + 15 * count) { memory in
+            withUnsafeTemporaryAllocation(of: Int.self, capacity: 7 * count) { counters in
                 guard let times = memory.baseAddress, let counts = counters.baseAddress else { return }
                 times.initialize(repeating: 0, count: memory.count)
                 counts.initialize(repeating: 0, count: counters.count)
@@ -116,8 +116,8 @@ extension PipelineRecurrence {
         let gradients: UnsafeMutablePointer<Int>
         private var upFree: [Double] = []
         private var downFree: [Double] = []
-        private var starts: [Double]
-        private var kinds: [UInt8]
+        private let starts: UnsafeMutablePointer<Double>
+        private let kinds: UnsafeMutablePointer<Int>
 
         init(
             times: UnsafeMutablePointer<Double>, counts: UnsafeMutablePointer<Int>, stages: Int, microBatches: Int,
@@ -147,14 +147,14 @@ extension PipelineRecurrence {
             downBackward = take()
             // Forward link of stage i at i; backward link of stage i at stages + i.
             linkFree = next
+            starts = next + 2 * stages
+            kinds = counts + 6 * stages
             depth = counts
             forwards = counts + stages
             backwards = counts + 2 * stages
             weights = counts + 3 * stages
             activations = counts + 4 * stages
             gradients = counts + 5 * stages
-            starts = Array(repeating: .infinity, count: stages)
-            kinds = Array(repeating: 0, count: stages)
         }
 
         mutating func run() {
@@ -181,7 +181,7 @@ extension PipelineRecurrence {
         /// What the stage would do next and when, from what has been sent to it so far.
         private mutating func decide(_ stage: Int) {
             var start = Double.infinity
-            var kind: UInt8 = 0
+            var kind = 0
             let held = forwards[stage] - (schedule == .zeroBubble ? weights[stage] : backwards[stage])
             if forwards[stage] < activations[stage], held < depth[stage] {
                 start = max(free[stage], activationAt[stage * microBatches + forwards[stage]])

@@ -5,9 +5,16 @@ struct Affinity {
     /// Groupings of the peers, from the widest gap between merge costs to the third widest; each group sorted, groups by
     /// their first peer in `order`.
     let groupings: [[[Int]]]
+    private let count: Int
+    private let costs: [Double]
+
+    /// How far two peers are apart.
+    func cost(_ left: Int, _ right: Int) -> Double { costs[left * count + right] }
 
     /// - Parameter cost: row-major, `count` × `count`, symmetric.
     init(count: Int, cost: [Double]) {
+        self.count = count
+        costs = cost
         let merges = Self.spanningTree(count: count, cost: cost)
         order = Self.leafOrder(count: count, merges: merges)
         var gaps: [(ratio: Double, threshold: Double)] = []
@@ -86,6 +93,16 @@ enum Template {
     struct Table {
         var stages: [[Int]]
         var spares: [Int]
+
+        /// The same table with every stage's peers in the order in which they are nearest to the stage before.
+        func matched(_ affinity: Affinity) -> Table {
+            var table = self
+            for stage in stages.indices.dropFirst() {
+                let order = Arrangement.matching(table.stages[stage - 1], stages[stage], affinity: affinity)
+                table.stages[stage] = order.map { stages[stage][$0] }
+            }
+            return table
+        }
     }
 
     /// Consecutive peers of the order share a stage: one region a stage, gradients stay near.

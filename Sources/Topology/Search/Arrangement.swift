@@ -19,16 +19,83 @@ struct Arrangement: Hashable {
 
     /// Changes the arrangement a little; returns the pipelines that changed (by index), or `nil` if the number or order of
     /// pipelines changed, or an empty list if the move was not possible.
-    mutating func disturb(_ generator: inout SeededGenerator, freedom: Freedom) -> [Int]? {
-        let kind = generator.index(below: 16)
+    mutating func disturb(_ generator: inout SeededGenerator, freedom: Freedom, affinity: Affinity) -> [Int]? {
+        let kind = generator.index(below: 20)
         switch kind {
         case 0..<7: return swapPeers(&generator)
         case 7..<9: return reverse(&generator)
         case 9: return swapColumns(&generator)
         case 10: return exchangeTails(&generator)
         case 11..<14: return movePeer(&generator, freedom: freedom)
-        default: return changePipelines(&generator, freedom: freedom)
+        case 14..<16: return changePipelines(&generator, freedom: freedom)
+        case 16..<18: return swapGroups(&generator, affinity)
+        default: return matchTails(&generator, affinity)
         }
+    }
+
+    /// Lets two groups of near peers change places, peer by peer: two regions, for example.
+    private mutating func swapGroups(_ generator: inout SeededGenerator, _ affinity: Affinity) -> [Int] {
+        guard !affinity.groupings.isEmpty else { return [] }
+        let groups = affinity.groupings[generator.index(below: affinity.groupings.count)]
+        let left = generator.index(below: groups.count)
+        let right = generator.index(below: groups.count)
+        guard left != right else { return [] }
+        var partner: [Int: Int] = [:]
+        for (first, second) in zip(groups[left], groups[right]) {
+            partner[first] = second
+            partner[second] = first
+        }
+        var changed: [Int] = []
+        for index in pipelines.indices {
+            var isChanged = false
+            for stage in pipelines[index].indices {
+                guard let other = partner[pipelines[index][stage]] else { continue }
+                pipelines[index][stage] = other
+                isChanged = true
+            }
+            if isChanged { changed.append(index) }
+        }
+        for index in spares.indices { spares[index] = partner[spares[index]] ?? spares[index] }
+        return changed
+    }
+
+    /// Cuts all pipelines that are long enough after the same stage and joins the parts again, nearest pairs first.
+    private mutating func matchTails(_ generator: inout SeededGenerator, _ affinity: Affinity) -> [Int] {
+        let longest = pipelines.map(\.count).max() ?? 0
+        guard longest > 1 else { return [] }
+        let cut = 1 + generator.index(below: longest - 1)
+        let long = pipelines.indices.filter { pipelines[$0].count > cut }
+        guard long.count > 1, long.count <= 128 else { return [] }
+        let order = Self.matching(
+            long.map { pipelines[$0][cut - 1] }, long.map { pipelines[$0][cut] }, affinity: affinity)
+        let tails = long.map { Array(pipelines[$0][cut...]) }
+        guard tails.allSatisfy({ $0.count == tails[0].count }) || pipelines.count > 1 else { return [] }
+        var changed: [Int] = []
+        for (row, column) in order.enumerated() where row != column {
+            pipelines[long[row]].replaceSubrange(cut..., with: tails[column])
+            changed.append(long[row])
+        }
+        return changed
+    }
+
+    /// Pairs each left peer with a right one, nearest pairs first; the column of each row.
+    static func matching(_ left: [Int], _ right: [Int], affinity: Affinity) -> [Int] {
+        var pairs: [(cost: Double, row: Int, column: Int)] = []
+        pairs.reserveCapacity(left.count * right.count)
+        for (row, from) in left.enumerated() {
+            for (column, to) in right.enumerated() {
+                // A pair that is joined already goes before its equals, so that a good order is left alone.
+                pairs.append((affinity.cost(from, to) * (row == column ? 0.999999 : 1), row, column))
+            }
+        }
+        pairs.sort { ($0.cost, $0.row, $0.column) < ($1.cost, $1.row, $1.column) }
+        var result = Array(repeating: -1, count: left.count)
+        var isTaken = Array(repeating: false, count: right.count)
+        for pair in pairs where result[pair.row] < 0 && !isTaken[pair.column] {
+            result[pair.row] = pair.column
+            isTaken[pair.column] = true
+        }
+        return result
     }
 
     private func position(_ generator: inout SeededGenerator) -> (pipeline: Int, stage: Int) {

@@ -6,6 +6,7 @@ struct IterationSearch {
     private let problem: PlanningProblem
     private let tables: CostTables
     private let freedom: Arrangement.Freedom
+    private let affinity: Affinity
     private var builders: [LayoutBuilder]
     private var generator: SeededGenerator
     private var starts: [Arrangement]
@@ -37,7 +38,8 @@ struct IterationSearch {
         generator = SeededGenerator(seed: seed)
         eliteCount = problem.graph.count <= 8 ? 24 : 10
         starts = warmStart.map { [$0] } ?? []
-        starts += Self.starts(problem, tables: tables)
+        affinity = Self.affinity(tables)
+        starts += Self.starts(problem, tables: tables, affinity: affinity, generator: &generator)
         rankStarts(keepFirst: warmStart != nil)
         beginRound()
     }
@@ -62,11 +64,11 @@ struct IterationSearch {
     private mutating func tryMove() {
         guard !arrangement.pipelines.isEmpty else { return }
         var next = arrangement
-        let changed = next.disturb(&generator, freedom: freedom)
+        let changed = next.disturb(&generator, freedom: freedom, affinity: affinity)
         if let changed, changed.isEmpty, next == arrangement { return }
         guard let built = build(next, changed: changed) else { return }
-        let (layout, value) = builders[builder].price(built)
         let limit = seconds + temperature * generator.exponential()
+        let (layout, value) = builders[builder].price(built, limit: limit)
         guard value <= limit else { return }
         arrangement = next
         pipelines = built
@@ -150,8 +152,8 @@ struct IterationSearch {
         if builders.count > 1, round % 5 == 4 { builder = 1 }
         pipelines = []
         if let built = build(arrangement, changed: nil) {
-            pipelines = built
             let priced = builders[builder].price(built)
+            pipelines = built
             seconds = priced.seconds
             remember(priced.layout, arrangement, priced.seconds)
         } else {
@@ -172,8 +174,8 @@ struct IterationSearch {
         return Arrangement(pipelines: pipelines, spares: Array(everyone[next...]))
     }
 
-    /// Structured tables for every promising shape.
-    private static func starts(_ problem: PlanningProblem, tables: CostTables) -> [Arrangement] {
+    /// How near peers are: the time of one micro-batch's activations over the slower direction.
+    private static func affinity(_ tables: CostTables) -> Affinity {
         let count = tables.peers
         var near = Array(repeating: 0.0, count: count * count)
         let boundary = (tables.boundaryForwardBytes.max() ?? 0) * tables.compression.activationFactor
@@ -186,7 +188,14 @@ struct IterationSearch {
                     + boundary * max(tables.secondsPerByte[there], tables.secondsPerByte[back])
             }
         }
-        let affinity = Affinity(count: count, cost: near)
+        return Affinity(count: count, cost: near)
+    }
+
+    /// Structured tables for every promising shape.
+    private static func starts(
+        _ problem: PlanningProblem, tables: CostTables, affinity: Affinity, generator: inout SeededGenerator
+    ) -> [Arrangement] {
+        let count = tables.peers
         // With more peers than places the slow ones wait.
         let bySpeed = (0..<count).sorted { (tables.secondsPerFlop[$0], $0) < (tables.secondsPerFlop[$1], $1) }
         var result: [Arrangement] = []
@@ -200,8 +209,16 @@ struct IterationSearch {
                 Template.regionPerStage(order, stages: shape.stages, replicas: shape.replicas),
             ]
             for groups in affinity.groupings {
-                let kept = groups.map { $0.filter { fast.contains($0) } }.filter { !$0.isEmpty }
+                var kept = groups.map { $0.filter { fast.contains($0) } }.filter { !$0.isEmpty }
                 found.append(Template.deal(kept, stages: shape.stages, replicas: shape.replicas))
+                // Mixtures: the groups in another order fill the stages, so that others share one.
+                for _ in 0..<(count <= 128 ? 12 : 1) {
+                    generator.shuffle(&kept)
+                    found.append(
+                        Template.regionPerStage(
+                            kept.flatMap(\.self), stages: shape.stages, replicas: shape.replicas
+                        ).matched(affinity))
+                }
             }
             for table in found where table.stages.allSatisfy({ $0.count == shape.replicas }) {
                 let pipelines = (0..<shape.replicas).map { replica in table.stages.map { $0[replica] } }

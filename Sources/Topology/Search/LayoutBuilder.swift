@@ -8,6 +8,13 @@ struct LayoutBuilder {
         var fill: Double
         /// Seconds between micro-batches, with the limits of depth.
         var cycle: Double
+        /// What has been computed for the pipeline, shared by all arrangements that contain it.
+        let finishes = Finishes()
+    }
+
+    /// When each stage of a pipeline ends its last pass, by the pipeline's share of micro-batches.
+    final class Finishes {
+        var byShare: [Int: [Double]] = [:]
     }
 
     let tables: CostTables
@@ -97,10 +104,13 @@ struct LayoutBuilder {
     }
 
     /// The layout's time, and if replicas must exchange canonical partial sums, that of an even share as well: the better
-    /// of the two.
-    func price(_ pipelines: [Pipeline]) -> (layout: Layout, seconds: Double) {
+    /// of the two. Keeps in the pipelines what need not be computed again.
+    /// A layout that is slower than `limit` may be priced as infinite.
+    func price(
+        _ pipelines: [Pipeline], limit: Double = .infinity
+    ) -> (layout: Layout, seconds: Double) {
         var layout = layout(pipelines)
-        var seconds = closedForm.seconds(layout)
+        var seconds = seconds(of: layout, pipelines, limit: tables.exactReduction ? .infinity : limit)
         if tables.exactReduction, schedule != .gpipe {
             var even = layout
             even.microBatches = MicroBatchSplit.even(tables.microBatches, over: pipelines.count)
@@ -111,5 +121,29 @@ struct LayoutBuilder {
             }
         }
         return (layout, seconds)
+    }
+
+    /// Infinite if the pipelines alone take longer than `limit`.
+    private func seconds(of layout: Layout, _ pipelines: [Pipeline], limit: Double) -> Double {
+        var finishes: [[Double]] = []
+        finishes.reserveCapacity(pipelines.count)
+        for (rank, share) in layout.microBatches.enumerated() {
+            let pipeline = pipelines[rank]
+            let values: [Double]
+            if let known = pipeline.finishes.byShare[share] {
+                values = known
+            } else {
+                for stage in pipeline.stages
+                where tables.stageBytes(stage.layers, depth: min(stage.depth, share)) > tables.memoryBytes[stage.peer] {
+                    return .infinity
+                }
+                values = closedForm.stageFinishes(pipeline.stages, microBatches: share, schedule: schedule)
+                pipeline.finishes.byShare[share] = values
+            }
+            // The first stage's last pass is the pipeline's last.
+            guard (values.first ?? 0) <= limit else { return .infinity }
+            finishes.append(values)
+        }
+        return closedForm.exchangeFinish(layout, finishes: finishes)
     }
 }
