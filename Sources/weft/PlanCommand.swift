@@ -16,8 +16,8 @@ struct PlanCommand: AsyncParsableCommand {
     @Option(help: "A file with a model or a job, to be planned on the live graph.")
     var model: String?
 
-    @Option(help: "A file with a whole planning problem, or an array of them.")
-    var problem: String?
+    @Option(parsing: .upToNextOption, help: "Files with whole planning problems, each one or an array of them.")
+    var problem: [String] = []
 
     @Option(help: "Only the problem at this position of the file (from 0).")
     var index: Int?
@@ -31,10 +31,22 @@ struct PlanCommand: AsyncParsableCommand {
     @Option(help: "Pipelines (default: the file's, else the planner chooses).")
     var replicas: Int?
 
+    @Flag(help: "Let the planner choose the shape, whatever the file says.")
+    var anyShape = false
+
+    @Option(help: "Compress tensors on slow links: none, bf16, int8, aq-sgd or cocktail-sgd (default: the file's).")
+    var compression: String?
+
+    @Option(help: "Iterations between two exchanges of gradients (local SGD; default: the file's, else 1).")
+    var localSteps: Int?
+
     @Option(help: "What to minimise: the simulated iteration, or DT-FM's objective.")
     var objective: PlanningObjective = .iteration
 
-    @Option(help: "The schedule of the micro-batches: gpipe, 1f1b or deep-1f1b (default: the file's, else the best).")
+    @Option(
+        help:
+            "The schedule of the micro-batches: gpipe, 1f1b, deep-1f1b or zero-bubble (default: the file's, else the best)."
+    )
     var schedule: String?
 
     @Option(help: "Seed of the search.")
@@ -46,6 +58,9 @@ struct PlanCommand: AsyncParsableCommand {
     )
     var timeLimit: Double?
 
+    @Option(help: "Searches at a time, each with a seed of its own (default: 1).")
+    var threads: Int = 1
+
     /// How much longer than usual a search with an explicit limit may take: the limit, not this, should end it.
     private static let patience = 20
     /// The limit where none is given.
@@ -54,13 +69,29 @@ struct PlanCommand: AsyncParsableCommand {
     @Flag(help: "Say where the time goes, stage by stage and link by link.")
     var explain = false
 
+    @Flag(
+        help: "Hold the planner against DT-FM's plan, templates and bounds on every problem, and print tables.")
+    var compare = false
+
+    @Option(help: "Also draw the plan into this SVG file.")
+    var svg: String?
+
     @OptionGroup var state: StateOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard (model == nil) != (problem == nil) else { throw ValidationError("Give either --model or --problem.") }
-        guard problem != nil || schedule == nil else {
+        guard (model == nil) == !problem.isEmpty else { throw ValidationError("Give either --model or --problem.") }
+        guard !problem.isEmpty || schedule == nil else {
             throw ValidationError("--schedule goes with --problem: a job names its own schedule.")
+        }
+        guard !problem.isEmpty || !(compare || anyShape || compression != nil || localSteps != nil || svg != nil) else {
+            throw ValidationError("--compare, --any-shape, --compression, --local-steps and --svg go with --problem.")
+        }
+        guard (1...256).contains(threads) else { throw ValidationError("--threads must be from 1 to 256.") }
+        guard (localSteps ?? 1) > 0 else { throw ValidationError("--local-steps must be positive.") }
+        if let compression, !PlanningProblem.Compression.names.contains(compression) {
+            let names = PlanningProblem.Compression.names.joined(separator: ", ")
+            throw ValidationError("--compression must be one of \(names).")
         }
         guard (timeLimit ?? 1) > 0 else { throw ValidationError("--time-limit must be positive.") }
         if let schedule, PlanSchedule(name: schedule) == nil {
@@ -70,8 +101,10 @@ struct PlanCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        if let problem {
-            try planFile(problem)
+        if compare {
+            try comparePlans()
+        } else if !problem.isEmpty {
+            try planFiles()
         } else {
             try await planLive()
         }
@@ -93,52 +126,74 @@ struct PlanCommand: AsyncParsableCommand {
         for line in view.explanation ?? [] { print("  " + line) }
     }
 
-    /// Plans every chosen problem of a file; an array in the file gives an array in JSON.
-    private func planFile(_ path: String) throws {
-        let (problems, isArray) = try chosenProblems(path)
+    /// Plans every chosen problem; several of them give an array in JSON.
+    private func planFiles() throws {
+        let (problems, isArray) = try chosenProblems()
         var views: [PlanView] = []
-        for problem in problems {
+        for (position, problem) in problems.enumerated() {
             let options = PlannerOptions(
                 objective: objective, seed: seed, patience: timeLimit == nil ? 1 : Self.patience)
             let (report, elapsed) = try PlanRun.plan(
-                problem, options: options, timeLimit: .seconds(timeLimit ?? Self.usualLimit))
+                problem, options: options, timeLimit: .seconds(timeLimit ?? Self.usualLimit), threads: threads)
             var view = PlanView(report, problem: problem, elapsedSeconds: elapsed, namesOnly: true)
             if explain { view.explanation = PlanExplanation(report, problem: problem).lines }
+            if let svg {
+                let path = problems.count == 1 ? svg : Self.numbered(svg, position)
+                try writeFile(PlanDrawing(report, problem: problem).svg, to: path)
+            }
             if output.json {
                 views.append(view)
             } else {
                 print(problem.name)
                 for line in PlanDiagram(report, problem: problem).lines { print("  " + line) }
                 for line in view.explanation ?? [] { print("  " + line) }
-                print("  searched \(report.evaluations) candidates in \(Figures.seconds(elapsed)), seed \(seed)")
+                print("  searched \(report.evaluations) candidates in \(Figures.seconds(elapsed)), seed \(report.seed)")
             }
         }
         guard output.json else { return }
         if isArray { try printJSON(views) } else if let view = views.first { try printJSON(view) }
     }
 
-    private func chosenProblems(_ path: String) throws -> (problems: [PlanningProblem], isArray: Bool) {
-        var (files, isArray) = try PlanningProblemFile.read(path)
-        if let index {
-            guard files.indices.contains(index) else {
-                throw CommandFailure("\(path) has \(files.count) problems: there is none at position \(index)")
+    /// "plan.svg" becomes "plan-3.svg".
+    private static func numbered(_ path: String, _ position: Int) -> String {
+        path.hasSuffix(".svg") ? path.dropLast(4) + "-\(position).svg" : path + "-\(position)"
+    }
+
+    /// The problems that the options name, with what the options change in them.
+    func chosenProblems() throws -> (problems: [PlanningProblem], isArray: Bool) {
+        var chosen: [PlanningProblem] = []
+        var isArray = problem.count > 1
+        for path in problem {
+            var (files, isList) = try PlanningProblemFile.read(path)
+            if let index {
+                guard files.indices.contains(index) else {
+                    throw CommandFailure("\(path) has \(files.count) problems: there is none at position \(index)")
+                }
+                files = [files[index]]
+                isList = false
             }
-            files = [files[index]]
-            isArray = false
+            if let name {
+                files = files.filter { $0.name == name }
+                guard !files.isEmpty else { throw CommandFailure("\(path) has no problem named \"\(name)\"") }
+                isList = false
+            }
+            isArray = isArray || isList
+            for file in files { chosen.append(try changed(file)) }
         }
-        if let name {
-            files = files.filter { $0.name == name }
-            guard !files.isEmpty else { throw CommandFailure("\(path) has no problem named \"\(name)\"") }
-            isArray = false
+        return (chosen, isArray)
+    }
+
+    private func changed(_ file: PlanningProblemFile) throws -> PlanningProblem {
+        var problem = try file.problem()
+        if anyShape { problem.shape = PlanningProblem.Shape() }
+        if let stages { problem.shape.stages = stages }
+        if let replicas { problem.shape.replicas = replicas }
+        if let schedule { problem.schedule = PlanSchedule(name: schedule) }
+        if let localSteps { problem.localSteps = localSteps }
+        if let compression {
+            problem.compression = try file.compression(named: compression)
         }
-        let problems = try files.map { file in
-            var problem = try file.problem()
-            if let stages { problem.shape.stages = stages }
-            if let replicas { problem.shape.replicas = replicas }
-            if let schedule { problem.schedule = PlanSchedule(name: schedule) }
-            return problem
-        }
-        return (problems, isArray)
+        return problem
     }
 }
 

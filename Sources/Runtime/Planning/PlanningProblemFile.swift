@@ -54,6 +54,9 @@ package struct PlanningProblemFile: Decodable, Sendable {
     package var shape: Shape?
     package var dtfm: DTFM?
     package var schedule: String?
+    /// A name of `PlanningProblem.Compression`.
+    package var compression: String?
+    package var localSteps: Int?
 
     /// Reads one problem, or an array of them; `isArray` says which it was.
     package static func read(
@@ -109,7 +112,22 @@ package struct PlanningProblemFile: Decodable, Sendable {
             shape: PlanningProblem.Shape(stages: shape?.stages, replicas: shape?.replicas),
             dtfm: dtfm.map {
                 PlanningProblem.DTFMConstants(gradientBytes: $0.gradientBytes, activationBytes: $0.activationBytes)
-            }, schedule: plannedSchedule, slicesTiedExchange: true, weighsSlices: true)
+            }, schedule: plannedSchedule, slicesTiedExchange: true, weighsSlices: true,
+            compression: try compression.map { (name) throws(PlanningFileError) in try self.compression(named: name) }
+                ?? .none, localSteps: localSteps ?? 1)
+    }
+
+    /// What a kind of compression makes of this problem's tensors.
+    package func compression(named name: String) throws(PlanningFileError) -> PlanningProblem.Compression {
+        guard
+            let known = PlanningProblem.Compression.named(
+                name, activationElementBytes: model.bytesPerActivationElement ?? 4,
+                gradientElementBytes: model.bytesPerGradientElement ?? 4)
+        else {
+            let names = PlanningProblem.Compression.names.joined(separator: ", ")
+            throw PlanningFileError("\(self.name ?? "problem"): the compression is \"\(name)\"; known are \(names)")
+        }
+        return known
     }
 
     private func graph() -> LinkGraph {

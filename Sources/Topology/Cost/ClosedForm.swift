@@ -68,10 +68,12 @@ package struct ClosedForm: Sendable {
             var received = 0.0
             if index + 1 < pipeline.count {
                 sent += tables.boundaryForwardBytes[stage.layers.upperBound] * tables.compression.activationFactor
-                received += tables.boundaryBackwardBytes[stage.layers.upperBound] * tables.compression.activationGradientFactor
+                received +=
+                    tables.boundaryBackwardBytes[stage.layers.upperBound] * tables.compression.activationGradientFactor
             }
             if index > 0 {
-                sent += tables.boundaryBackwardBytes[stage.layers.lowerBound] * tables.compression.activationGradientFactor
+                sent +=
+                    tables.boundaryBackwardBytes[stage.layers.lowerBound] * tables.compression.activationGradientFactor
                 received += tables.boundaryForwardBytes[stage.layers.lowerBound] * tables.compression.activationFactor
             }
             longest = max(

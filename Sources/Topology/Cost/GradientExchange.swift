@@ -65,7 +65,8 @@ struct GradientExchange {
         var total = 0.0
         for rank in 0..<replicas {
             let owner = holder(of: segment, rank: rank)
-            var slowest = Double(replicas) * max(tables.uplinkSecondsPerByte[owner], tables.downlinkSecondsPerByte[owner])
+            var slowest =
+                Double(replicas) * max(tables.uplinkSecondsPerByte[owner], tables.downlinkSecondsPerByte[owner])
             for other in 0..<replicas where other != rank {
                 let mate = holder(of: segment, rank: other)
                 slowest = max(

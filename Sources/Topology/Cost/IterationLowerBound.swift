@@ -43,7 +43,8 @@ struct IterationLowerBound {
 
     /// The cheapest crossing of a boundary, there and back.
     private var hops: Double {
-        let bytes = (tables.boundaryForwardBytes.dropFirst().dropLast().min() ?? 0) * tables.compression.activationFactor
+        let bytes =
+            (tables.boundaryForwardBytes.dropFirst().dropLast().min() ?? 0) * tables.compression.activationFactor
         let back =
             (tables.boundaryBackwardBytes.dropFirst().dropLast().min() ?? 0)
             * tables.compression.activationGradientFactor

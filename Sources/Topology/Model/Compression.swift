@@ -18,6 +18,9 @@ extension PlanningProblem {
             self.gradientFactor = gradientFactor
         }
 
+        /// Whether anything shrinks.
+        package var isLossy: Bool { activationFactor < 1 || activationGradientFactor < 1 || gradientFactor < 1 }
+
         /// Everything as it is.
         package static let none = Compression(
             name: "none", activationFactor: 1, activationGradientFactor: 1, gradientFactor: 1)

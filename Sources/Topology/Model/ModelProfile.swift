@@ -40,6 +40,8 @@ package struct ModelProfile: Hashable, Sendable {
     /// Parameters that both the first and the last layer hold (a tied embedding), whose gradients those two stages add
     /// up every step; zero if there are none.
     package var tiedParameters: Double
+    /// Bytes of one element of an activation, by which compression is reckoned.
+    package var activationElementBytes = 4.0
 
     package init(
         name: String, layers: [Layer], gradientBytesPerParameter: Double, stateBytesPerParameter: Double,
@@ -159,10 +161,12 @@ extension ModelProfile {
         layers[count - 1].forwardFlops += head
         layers[count - 1].backwardFlops += 2 * head
         layers[count - 1].storedBytes += context * Double(shape.vocabulary) * precision.activationElementBytes
-        return ModelProfile(
+        var profile = ModelProfile(
             name: name, layers: layers, gradientBytesPerParameter: precision.gradientElementBytes,
             stateBytesPerParameter: precision.stateBytesPerParameter,
             weightBytesPerParameter: precision.weightElementBytes,
             tiedParameters: shape.tokenEmbeddingParameters)
+        profile.activationElementBytes = precision.activationElementBytes
+        return profile
     }
 }

@@ -59,7 +59,7 @@ struct IterationPlanner {
             }
             if measurements <= 0 { break }
         }
-        let layout = best ?? search.elite[0].layout
+        let layout = CompressionChoice(tables: tables).relaxed(best ?? search.elite[0].layout)
         return (
             layout, IterationSimulator.run(layout, tables: tables),
             IterationLowerBound(problem: problem, tables: tables).seconds

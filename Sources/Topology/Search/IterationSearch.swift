@@ -33,7 +33,7 @@ struct IterationSearch {
         freedom = Arrangement.Freedom(
             stages: problem.shape.stages, replicas: problem.shape.replicas, layers: tables.layers,
             microBatches: tables.microBatches)
-        let schedules = problem.schedule.map { [$0] } ?? [.zeroBubble, .gpipe]
+        let schedules = problem.schedule.map { [$0] } ?? [.zeroBubble, .gpipe, .deepOneForwardOneBackward]
         builders = schedules.map { LayoutBuilder(tables: tables, schedule: $0) }
         generator = SeededGenerator(seed: seed)
         eliteCount = problem.graph.count <= 8 ? 24 : 10
@@ -149,7 +149,7 @@ struct IterationSearch {
                 arrangement = Self.refill(arrangement, everyone)
             }
         }
-        if builders.count > 1, round % 5 == 4 { builder = 1 }
+        if builders.count > 1, round % 5 == 4 { builder = 1 + round / 5 % (builders.count - 1) }
         pipelines = []
         if let built = build(arrangement, changed: nil) {
             let priced = builders[builder].price(built)
@@ -175,7 +175,7 @@ struct IterationSearch {
     }
 
     /// How near peers are: the time of one micro-batch's activations over the slower direction.
-    private static func affinity(_ tables: CostTables) -> Affinity {
+    static func affinity(_ tables: CostTables) -> Affinity {
         let count = tables.peers
         var near = Array(repeating: 0.0, count: count * count)
         let boundary = (tables.boundaryForwardBytes.max() ?? 0) * tables.compression.activationFactor
@@ -230,7 +230,7 @@ struct IterationSearch {
 
     /// The shapes to start from: all for few peers, else for each number of stages the most replicas that there are
     /// peers for, and half as many.
-    private static func shapes(
+    static func shapes(
         _ problem: PlanningProblem, peers: Int, layers: Int
     ) -> [(stages: Int, replicas: Int)] {
         let microBatches = problem.batch.microBatches

@@ -1,0 +1,67 @@
+/// What a plan is held against: the structured tables that a person would try, and the peers of another planner's plan.
+package enum Baselines {
+    /// The best of the plain templates over all shapes and schedules, by the simulator; `nil` if none fits.
+    package static func bestTemplate(
+        _ problem: PlanningProblem
+    ) -> (name: String, layout: Layout, trace: IterationTrace)? {
+        let tables = CostTables(problem)
+        let affinity = IterationSearch.affinity(tables)
+        var best: (name: String, layout: Layout, seconds: Double)?
+        for shape in IterationSearch.shapes(problem, peers: tables.peers, layers: tables.layers) {
+            let used = shape.stages * shape.replicas
+            let order = Array(affinity.order.prefix(used))
+            var found = [
+                (
+                    "one region a pipeline",
+                    Template.regionPerPipeline(order, stages: shape.stages, replicas: shape.replicas)
+                ),
+                ("one region a stage", Template.regionPerStage(order, stages: shape.stages, replicas: shape.replicas)),
+            ]
+            for groups in affinity.groupings {
+                found.append(
+                    ("groups dealt over stages", Template.deal(groups, stages: shape.stages, replicas: shape.replicas)))
+            }
+            for (name, table) in found where table.stages.allSatisfy({ $0.count == shape.replicas }) {
+                let peers = (0..<shape.replicas).map { replica in table.stages.map { $0[replica] } }
+                guard let (layout, seconds) = Self.best(of: peers, tables: tables, problem: problem),
+                    seconds < best?.seconds ?? .infinity
+                else { continue }
+                best = ("\(name), \(shape.stages) stages", layout, seconds)
+            }
+        }
+        guard let best else { return nil }
+        return (best.name, best.layout, IterationSimulator.run(best.layout, tables: tables))
+    }
+
+    /// Pipelines of these peers with whatever schedule and cuts suit them best; `nil` if the model does not fit them.
+    package static func best(
+        ofPipelines peers: [[Int]], problem: PlanningProblem
+    ) -> (layout: Layout, trace: IterationTrace)? {
+        let tables = CostTables(problem)
+        guard let (layout, _) = best(of: peers, tables: tables, problem: problem) else { return nil }
+        return (layout, IterationSimulator.run(layout, tables: tables))
+    }
+
+    private static func best(
+        of peers: [[Int]], tables: CostTables, problem: PlanningProblem
+    ) -> (layout: Layout, seconds: Double)? {
+        var best: (layout: Layout, seconds: Double)?
+        for schedule in problem.schedule.map({ [$0] }) ?? PlanSchedule.allCases {
+            var builder = LayoutBuilder(tables: tables, schedule: schedule)
+            let share = (tables.microBatches + peers.count - 1) / peers.count
+            for isEven in [true, false] {
+                let pipelines = peers.compactMap { pipeline in
+                    isEven
+                        ? builder.pipeline(
+                            pipeline, cuts: LayerSplit.even(layers: tables.layers, stages: pipeline.count), share: share
+                        )
+                        : builder.pipeline(pipeline, share: share)
+                }
+                guard pipelines.count == peers.count else { continue }
+                let (layout, seconds) = builder.price(pipelines)
+                if seconds < best?.seconds ?? .infinity { best = (layout, seconds) }
+            }
+        }
+        return best
+    }
+}
