@@ -62,12 +62,21 @@ struct PlanCommand: AsyncParsableCommand {
     var threads: Int = 1
 
     /// How much longer than usual a search with an explicit limit may take: the limit, not this, should end it.
-    private static let patience = 20
+    static let patience = 20
     /// The limit where none is given.
-    private static let usualLimit = 30.0
+    static let usualLimit = 30.0
 
     @Flag(help: "Say where the time goes, stage by stage and link by link.")
     var explain = false
+
+    @Option(help: "A Hugging Face config.json (GPT-2's or Llama's kind) in place of the problem's model.")
+    var modelConfig: String?
+
+    @Option(help: "Tokens of a sequence with --model-config (default: all that the model was made for).")
+    var sequenceLength: Int?
+
+    @Option(help: "Then let this peer leave, and show what the new plan costs.")
+    var leaver: String?
 
     @Flag(
         help: "Hold the planner against DT-FM's plan, templates and bounds on every problem, and print tables.")
@@ -84,10 +93,19 @@ struct PlanCommand: AsyncParsableCommand {
         guard !problem.isEmpty || schedule == nil else {
             throw ValidationError("--schedule goes with --problem: a job names its own schedule.")
         }
-        guard !problem.isEmpty || !(compare || anyShape || compression != nil || localSteps != nil || svg != nil) else {
-            throw ValidationError("--compare, --any-shape, --compression, --local-steps and --svg go with --problem.")
+        guard
+            !problem.isEmpty
+                || !(compare || anyShape || compression != nil || localSteps != nil || svg != nil || modelConfig != nil
+                    || leaver != nil)
+        else {
+            throw ValidationError(
+                "--compare, --any-shape, --compression, --local-steps, --svg, --model-config and --leaver go with "
+                    + "--problem.")
         }
         guard (1...256).contains(threads) else { throw ValidationError("--threads must be from 1 to 256.") }
+        guard (1...(1 << 24)).contains(sequenceLength ?? 1) else {
+            throw ValidationError("--sequence-length must be from 1 to \(1 << 24).")
+        }
         guard (localSteps ?? 1) > 0 else { throw ValidationError("--local-steps must be positive.") }
         if let compression, !PlanningProblem.Compression.names.contains(compression) {
             let names = PlanningProblem.Compression.names.joined(separator: ", ")
@@ -141,16 +159,20 @@ struct PlanCommand: AsyncParsableCommand {
                 let path = problems.count == 1 ? svg : Self.numbered(svg, position)
                 try writeFile(PlanDrawing(report, problem: problem).svg, to: path)
             }
-            if output.json {
+            let outcome = try leaver.map { try replan(report, problem, without: $0) }
+            if let outcome, output.json {
+                try printJSON(outcome)
+            } else if output.json {
                 views.append(view)
             } else {
                 print(problem.name)
                 for line in PlanDiagram(report, problem: problem).lines { print("  " + line) }
                 for line in view.explanation ?? [] { print("  " + line) }
                 print("  searched \(report.evaluations) candidates in \(Figures.seconds(elapsed)), seed \(report.seed)")
+                for line in outcome?.lines ?? [] { print("  " + line) }
             }
         }
-        guard output.json else { return }
+        guard output.json, leaver == nil else { return }
         if isArray { try printJSON(views) } else if let view = views.first { try printJSON(view) }
     }
 
@@ -190,6 +212,13 @@ struct PlanCommand: AsyncParsableCommand {
         if let replicas { problem.shape.replicas = replicas }
         if let schedule { problem.schedule = PlanSchedule(name: schedule) }
         if let localSteps { problem.localSteps = localSteps }
+        if let modelConfig {
+            let config = try HuggingFaceConfig.read(modelConfig)
+            problem.model = .transformer(
+                name: modelConfig, shape: try config.shape(),
+                sequenceLength: sequenceLength ?? config.defaultSequenceLength, precision: file.precision)
+            problem.dtfm = nil
+        }
         if let compression {
             problem.compression = try file.compression(named: compression)
         }

@@ -147,16 +147,12 @@ struct CostModelTests {
                 errors.sort()
                 let median = errors[errors.count / 2]
                 let tail = errors[errors.count * 95 / 100]
-                print(
-                    "\(schedule.name) shared \(sharesAccess): \(errors.count) median \(median) p95 \(tail) max \(errors[errors.count - 1])"
-                )
                 #expect(median < 0.03, "\(schedule.name): median error \(median)")
                 if !sharesAccess { #expect(tail < 1e-6, "\(schedule.name): 95th percentile \(tail)") }
                 all += errors
             }
         }
         all.sort()
-        print("all p95", all[all.count * 95 / 100])
         #expect(all[all.count * 95 / 100] < 0.05, "95th percentile \(all[all.count * 95 / 100])")
     }
 

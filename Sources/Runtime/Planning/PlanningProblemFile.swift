@@ -11,6 +11,14 @@ package struct PlanningProblemFile: Decodable, Sendable {
         var memoryBytes: Double
         var uplinkBitsPerSecond: Double?
         var downlinkBitsPerSecond: Double?
+        /// The peer's position in `sites`, where the file describes links between sites.
+        var site: Int?
+    }
+
+    /// Links between sites rather than peers: row's site to column's, the diagonal for two peers of one site.
+    package struct Sites: Decodable, Sendable {
+        var latencySeconds: [[Double?]]
+        var bandwidthBitsPerSecond: [[Double?]]
     }
 
     package struct Model: Decodable, Sendable {
@@ -23,6 +31,8 @@ package struct PlanningProblemFile: Decodable, Sendable {
         var parameters: Double?
         var bytesPerActivationElement: Double?
         var bytesPerGradientElement: Double?
+        /// Whether activations are computed again rather than kept.
+        var recomputesActivations: Bool?
     }
 
     package struct Batch: Decodable, Sendable {
@@ -47,8 +57,10 @@ package struct PlanningProblemFile: Decodable, Sendable {
     package var name: String?
     package var peers: [Peer]
     /// One-way latency from the row's peer to the column's; null where unknown.
-    package var latencySeconds: [[Double?]]
-    package var bandwidthBitsPerSecond: [[Double?]]
+    package var latencySeconds: [[Double?]]?
+    package var bandwidthBitsPerSecond: [[Double?]]?
+    /// Instead of the two matrices.
+    package var sites: Sites?
     package var model: Model
     package var batch: Batch
     package var shape: Shape?
@@ -84,15 +96,7 @@ package struct PlanningProblemFile: Decodable, Sendable {
         guard format == Self.format else {
             throw PlanningFileError("\(title): the format is \"\(format)\", this build reads \"\(Self.format)\"")
         }
-        let count = peers.count
-        for (what, matrix) in [("latencySeconds", latencySeconds), ("bandwidthBitsPerSecond", bandwidthBitsPerSecond)] {
-            guard matrix.count == count else {
-                throw PlanningFileError("\(title): \(what) has \(matrix.count) rows for \(count) peers")
-            }
-            for (row, values) in matrix.enumerated() where values.count != count {
-                throw PlanningFileError("\(title): row \(row) of \(what) has \(values.count) values for \(count) peers")
-            }
-        }
+        try checkLinks(title)
         guard model.layers > 0, model.hidden > 0, model.heads > 0, model.sequenceLength > 0, model.vocabulary > 0 else {
             throw PlanningFileError(
                 "\(title): the model's layers, hidden, heads, sequenceLength and vocabulary must be positive")
@@ -130,6 +134,39 @@ package struct PlanningProblemFile: Decodable, Sendable {
         return known
     }
 
+    private func checkLinks(_ title: String) throws(PlanningFileError) {
+        var count = peers.count
+        var matrices = [("latencySeconds", latencySeconds), ("bandwidthBitsPerSecond", bandwidthBitsPerSecond)]
+        var what = "peers"
+        if let sites {
+            count = sites.latencySeconds.count
+            what = "sites"
+            matrices = [
+                ("sites.latencySeconds", sites.latencySeconds),
+                ("sites.bandwidthBitsPerSecond", sites.bandwidthBitsPerSecond),
+            ]
+            for peer in peers {
+                guard let site = peer.site, (0..<count).contains(site) else {
+                    throw PlanningFileError(
+                        "\(title): peer \(peer.name) has \(peer.site.map { "site \($0)" } ?? "no site"): the file has "
+                            + "\(count) sites, from 0")
+                }
+            }
+        }
+        for (name, values) in matrices {
+            guard let values else {
+                throw PlanningFileError("\(title): there is no \(name), and no sites that would stand for it")
+            }
+            guard values.count == count else {
+                throw PlanningFileError("\(title): \(name) has \(values.count) rows for \(count) \(what)")
+            }
+            for (row, columns) in values.enumerated() where columns.count != count {
+                throw PlanningFileError(
+                    "\(title): row \(row) of \(name) has \(columns.count) values for \(count) \(what)")
+            }
+        }
+    }
+
     private func graph() -> LinkGraph {
         var graph = LinkGraph(
             nodes: peers.map { peer in
@@ -138,12 +175,15 @@ package struct PlanningProblemFile: Decodable, Sendable {
                     uplinkBytesPerSecond: peer.uplinkBitsPerSecond.map { $0 / 8 },
                     downlinkBytesPerSecond: peer.downlinkBitsPerSecond.map { $0 / 8 })
             }, digest: Digest.sha256([UInt8]()))
+        let latencies = sites?.latencySeconds ?? latencySeconds ?? []
+        let rates = sites?.bandwidthBitsPerSecond ?? bandwidthBitsPerSecond ?? []
+        let places = peers.indices.map { sites == nil ? $0 : peers[$0].site ?? 0 }
         for source in peers.indices {
             for target in peers.indices where target != source {
                 graph.setLink(
                     from: source, to: target,
-                    latency: latencySeconds[source][target].map { .measured($0) },
-                    bytesPerSecond: bandwidthBitsPerSecond[source][target].map { .measured($0 / 8) })
+                    latency: latencies[places[source]][places[target]].map { .measured($0) },
+                    bytesPerSecond: rates[places[source]][places[target]].map { .measured($0 / 8) })
             }
         }
         graph.digest = Digest.sha256(graph.wireBytes)
@@ -154,13 +194,17 @@ package struct PlanningProblemFile: Decodable, Sendable {
         let shape = GPTShape(
             layers: model.layers, width: model.hidden, heads: model.heads, context: model.sequenceLength,
             vocabulary: model.vocabulary)
+        let profile = ModelProfile.gpt(
+            name: model.name ?? "gpt", shape: shape, precision: precision, totalParameters: model.parameters)
+        return model.recomputesActivations == true ? profile.recomputing() : profile
+    }
+
+    /// How the file's model is trained: mixed precision if its activations are smaller than four bytes.
+    package var precision: ModelProfile.Precision {
         let activation = model.bytesPerActivationElement ?? 4
         let gradient = model.bytesPerGradientElement ?? 4
-        return .gpt(
-            name: model.name ?? "gpt", shape: shape,
-            precision: activation < 4
-                ? .mixed(activationElementBytes: activation, gradientElementBytes: gradient) : .single,
-            totalParameters: model.parameters)
+        return activation < 4
+            ? .mixed(activationElementBytes: activation, gradientElementBytes: gradient) : .single
     }
 
     private static func describe(_ error: DecodingError) -> String {

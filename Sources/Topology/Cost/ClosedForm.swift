@@ -1,12 +1,34 @@
 /// The fast cost model: the time of one iteration from a handful of sums and maxima, for the search. The simulator
 /// (`IterationSimulator`) is the judge; tests hold the two together.
-package struct ClosedForm: Sendable {
+package struct ClosedForm {
     package let tables: CostTables
+    var memo: Memo?
 
     /// Transfers of an exchange over shared access links up to which it is simulated rather than bounded.
     private static let simulatedTransfers = 400
 
     package init(tables: CostTables) { self.tables = tables }
+
+    /// Remembers what pipelines cost, for a search that changes few of many at a time.
+    final class Memo {
+        private struct Key: Hashable {
+            var stages: [Layout.Stage]
+            var microBatches: Int
+            var schedule: PlanSchedule
+        }
+
+        private var known: [Key: [Double]] = [:]
+
+        func finishes(
+            _ pipeline: [Layout.Stage], _ microBatches: Int, _ schedule: PlanSchedule, of form: ClosedForm
+        ) -> [Double] {
+            let key = Key(stages: pipeline, microBatches: microBatches, schedule: schedule)
+            if let found = known[key] { return found }
+            let found = form.stageFinishes(pipeline, microBatches: microBatches, schedule: schedule)
+            known[key] = found
+            return found
+        }
+    }
 
     /// What a pipeline costs apart from how many micro-batches it gets.
     struct PipelineCost {
@@ -34,7 +56,9 @@ package struct ClosedForm: Sendable {
             {
                 return .infinity
             }
-            finishes.append(stageFinishes(pipeline, microBatches: microBatches, schedule: layout.schedule))
+            finishes.append(
+                memo?.finishes(pipeline, microBatches, layout.schedule, of: self)
+                    ?? stageFinishes(pipeline, microBatches: microBatches, schedule: layout.schedule))
         }
         return exchangeFinish(layout, finishes: finishes)
     }
@@ -115,6 +139,20 @@ package struct ClosedForm: Sendable {
         PipelineRecurrence(pipeline, schedule: schedule, tables: tables).finishes(microBatches: microBatches)
     }
 
+    /// The same if the first stage ends after so many seconds and the others one backward pass and one hop earlier each.
+    func roughFinishes(_ pipeline: [Layout.Stage], seconds: Double) -> [Double] {
+        var end = seconds
+        var finishes: [Double] = []
+        finishes.reserveCapacity(pipeline.count)
+        for (index, stage) in pipeline.enumerated() {
+            finishes.append(end)
+            guard index + 1 < pipeline.count else { break }
+            end -= tables.backwardSeconds(stage.layers, on: stage.peer)
+            end -= hop(from: stage, to: pipeline[index + 1]).backward
+        }
+        return finishes
+    }
+
     /// When the last peer has exchanged gradients and stepped, averaged over the local steps of one exchange.
     func exchangeFinish(_ layout: Layout, finishes: [[Double]]) -> Double {
         let exchange = GradientExchange(layout: layout, tables: tables)
@@ -125,13 +163,13 @@ package struct ClosedForm: Sendable {
         let full =
             isSimulated
             ? IterationSimulator.exchangeSeconds(layout, finishes: finishes, tables: tables)
-            : stepped(layout, ends: exchange.ends(finishes: finishes))
+            : stepped(layout, ends: exchange.ends(finishes: finishes), finishes: finishes)
         guard tables.localSteps > 1, layout.pipelines.count > 1 else { return full }
-        let local = stepped(layout, ends: finishes)
+        let local = stepped(layout, ends: finishes, finishes: finishes)
         return (full + Double(tables.localSteps - 1) * local) / Double(tables.localSteps)
     }
 
-    private func stepped(_ layout: Layout, ends: [[Double]]) -> Double {
+    private func stepped(_ layout: Layout, ends: [[Double]], finishes: [[Double]]) -> Double {
         var ends = ends
         var last = 0.0
         for (rank, pipeline) in layout.pipelines.enumerated() {
@@ -145,7 +183,13 @@ package struct ClosedForm: Sendable {
                     bytes * tables.exchangeFactor(link: link) * secondsPerByte(from: source, to: target)
                         + tables.latency[link]
                 }
-                ends[rank][0] = max(first, ends[rank][end] + seconds(back, pipeline[end].peer, pipeline[0].peer))
+                var last = ends[rank][end]
+                if end == 1 {
+                    // The same link has just carried the last micro-batch's gradient.
+                    let backward = tables.backwardSeconds(pipeline[0].layers, on: pipeline[0].peer)
+                    last = max(last, finishes[rank][0] - backward - tables.latency[back])
+                }
+                ends[rank][0] = max(first, last + seconds(back, pipeline[end].peer, pipeline[0].peer))
                 ends[rank][end] = max(ends[rank][end], first + seconds(there, pipeline[0].peer, pipeline[end].peer))
             }
             for (index, stage) in pipeline.enumerated() {

@@ -62,7 +62,10 @@ package struct IterationSimulator {
     private var stages: [StageState] = []
     private var firstStageOfRank: [Int] = []
     private var events = EventQueue<Event>()
+    /// Used where access links are shared.
     private var network: FluidNetwork<Message>
+    /// Used where they are not.
+    private var direct: DirectNetwork
     private var slicesReceived: [Int]
     private var slicesGathered: [Int]
 
@@ -106,6 +109,7 @@ package struct IterationSimulator {
         replicas = layout.pipelines.count
         schedule = layout.schedule
         network = FluidNetwork(tables: tables)
+        direct = DirectNetwork(tables: tables)
         slicesReceived = Array(repeating: 0, count: exchange.segments.count * replicas)
         slicesGathered = slicesReceived
         for (rank, pipeline) in layout.pipelines.enumerated() {
@@ -146,6 +150,14 @@ package struct IterationSimulator {
             }
             guard let (time, event) = events.pop() else { break }
             handle(event, at: time)
+        }
+    }
+
+    private mutating func send(_ bytes: Double, from source: Int, to target: Int, tag: Message, at time: Double) {
+        if tables.sharesAccess {
+            network.send(bytes, from: source, to: target, tag: tag, at: time)
+        } else {
+            events.push(.arrived(tag), at: direct.send(bytes, from: source, to: target, at: time))
         }
     }
 
@@ -216,7 +228,7 @@ package struct IterationSimulator {
             stages[index].backwardsReady += 1
             return
         }
-        network.send(
+        send(
             tables.forwardBytes(
                 stage.layers.upperBound, link: stage.peer * tables.peers + stages[index + 1].peer),
             from: stage.peer, to: stages[index + 1].peer,
@@ -233,7 +245,7 @@ package struct IterationSimulator {
     private mutating func sendGradient(_ index: Int, at time: Double) {
         let stage = stages[index]
         let target = stages[index - 1].peer
-        network.send(
+        send(
             tables.backwardBytes(stage.layers.lowerBound, link: stage.peer * tables.peers + target), from: stage.peer,
             to: target, tag: .gradient(stage: index - 1), at: time)
     }
@@ -258,7 +270,7 @@ package struct IterationSimulator {
         for segment in stage.segments {
             for other in peersOf(stage.rank) {
                 let target = exchange.holder(of: exchange.segments[segment], rank: other)
-                network.send(
+                send(
                     exchange.segments[segment].bytes * slices[segment][other] * exchange.partials[stage.rank]
                         * tables.exchangeFactor(link: stage.peer * tables.peers + target),
                     from: stage.peer, to: target, tag: .partialSlice(segment: segment, rank: other), at: time)
@@ -277,7 +289,7 @@ package struct IterationSimulator {
         let source = stages[index].peer
         for other in peersOf(rank) {
             let target = exchange.holder(of: exchange.segments[segment], rank: other)
-            network.send(
+            send(
                 exchange.segments[segment].bytes * slices[segment][rank]
                     * tables.exchangeFactor(link: source * tables.peers + target),
                 from: source, to: target, tag: .reducedSlice(segment: segment, rank: other), at: time)
@@ -299,7 +311,7 @@ package struct IterationSimulator {
         let stage = stages[index]
         if tables.tiedParameters > 0, let other = tiedPartner(of: index) {
             let link = stage.peer * tables.peers + stages[other].peer
-            network.send(
+            send(
                 tables.tiedBytes(replicas: replicas) * tables.exchangeFactor(link: link), from: stage.peer,
                 to: stages[other].peer,
                 tag: .tied(stage: other), at: time)
@@ -343,6 +355,6 @@ package struct IterationSimulator {
         }
         return IterationTrace(
             seconds: end, pipelineSeconds: last, exchangeSeconds: exchanged - last, optimizerSeconds: end - exchanged,
-            stages: rows, links: network.usage)
+            stages: rows, links: tables.sharesAccess ? network.usage : direct.usage)
     }
 }

@@ -55,6 +55,17 @@ package struct ModelProfile: Hashable, Sendable {
         self.tiedParameters = tiedParameters
     }
 
+    /// The same model with activations computed again in the backward pass: a stage keeps only what entered each layer,
+    /// for a third more work (Chen et al. 2016).
+    package func recomputing() -> ModelProfile {
+        var profile = self
+        for index in layers.indices {
+            profile.layers[index].storedBytes = min(layers[index].storedBytes, layers[index].activationBytes)
+            profile.layers[index].backwardFlops += layers[index].forwardFlops
+        }
+        return profile
+    }
+
     /// Forward and backward FLOPs of one sequence through all layers.
     package var flopsPerSequence: Double { layers.reduce(0) { $0 + $1.forwardFlops + $1.backwardFlops } }
 

@@ -3,6 +3,8 @@ package struct PlanDiagram {
     private let report: PlanReport
     private let problem: PlanningProblem
     private let bottleneck: Bottleneck
+    private let tables: CostTables
+    private let busySeconds: [Int: Double]
 
     /// What is busy for the largest part of an iteration.
     package enum Bottleneck: Hashable, Sendable {
@@ -15,6 +17,12 @@ package struct PlanDiagram {
         self.report = report
         self.problem = problem
         bottleneck = Self.bottleneck(of: report.trace)
+        tables = CostTables(problem).leavingPlain(report.layout.plainLinks)
+        var busy: [Int: Double] = [:]
+        for link in report.trace.links {
+            busy[problem.graph.position(from: link.source, to: link.target)] = link.busySeconds
+        }
+        busySeconds = busy
     }
 
     /// The stage or pair that works longest, or the gradient exchange if it takes longer than all pipelines.
@@ -94,9 +102,8 @@ package struct PlanDiagram {
         let position = problem.graph.position(from: stage.peer, to: next.peer)
         let latency = problem.graph.latencies[position]
         let rate = problem.graph.rates[position]
-        let tables = CostTables(problem).leavingPlain(report.layout.plainLinks)
         let bytes = tables.forwardBytes(stage.layers.upperBound, link: position)
-        let busy = report.trace.links.first { $0.source == stage.peer && $0.target == next.peer }?.busySeconds ?? 0
+        let busy = busySeconds[position] ?? 0
         let share = report.trace.seconds > 0 ? busy / report.trace.seconds : 0
         let isBottleneck =
             bottleneck == .link(source: stage.peer, target: next.peer)

@@ -11,7 +11,10 @@ package struct PlanExplanation {
     }
 
     /// The explanation.
-    package var lines: [String] { totals + stages + links + bounds }
+    package var lines: [String] {
+        totals + stages + links + bounds + PlanWhatIf(report, problem: problem).lines
+            + PlanArithmetic(report, problem: problem).lines
+    }
 
     private var trace: IterationTrace { report.trace }
 

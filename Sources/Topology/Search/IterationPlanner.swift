@@ -37,16 +37,20 @@ struct IterationPlanner {
         var best: Layout?
         var seconds = Double.infinity
         let isSmall = tables.peers <= 8 && tables.microBatches <= 64
+        let isLarge = tables.peers > 160
         var measurements = isSmall ? min(6_000, budget / 4) : max(40, 60_000 / max(1, tables.microBatches * 8))
-        for candidate in search.elite {
+        // A short search is for someone who waits: it judges the best three only.
+        let isShort = isLarge || !isSmall && budget <= 10_000
+        for candidate in search.elite.prefix(isShort ? 3 : search.elite.count) {
             let used = Set(candidate.layout.peers)
             let refinement = Refinement(
                 tables: tables, spares: (0..<tables.peers).filter { !used.contains($0) }, swapsPeers: isSmall)
             var start = candidate.layout
             if !isSmall {
                 // The simulator is too dear to lead a search over many stages: the closed form leads, it judges.
-                let closedForm = ClosedForm(tables: tables)
-                start = refinement.run(start, limit: 300, measure: closedForm.seconds).layout
+                var closedForm = ClosedForm(tables: tables)
+                closedForm.memo = ClosedForm.Memo()
+                start = refinement.run(start, limit: isShort ? 30 : 300, measure: closedForm.seconds).layout
             }
             let share = isSmall ? max(1, measurements / 2) : 1
             let refined = refinement.run(start, limit: share) {
@@ -58,6 +62,10 @@ struct IterationPlanner {
                 best = refined.layout
             }
             if measurements <= 0 { break }
+        }
+        // Templates with equal cuts in all pipelines are not among the starts, whose cuts follow the peers' speeds.
+        if !isShort, let template = Baselines.bestTemplate(problem), template.trace.seconds < seconds {
+            best = template.layout
         }
         let layout = CompressionChoice(tables: tables).relaxed(best ?? search.elite[0].layout)
         return (

@@ -24,6 +24,10 @@ struct IterationSearch {
     private(set) var steps = 0
     private let eliteCount: Int
 
+    /// Peers up to which every candidate's micro-batches are followed.
+    private static let exactPeers = 160
+    /// Peers times micro-batches up to which that is done.
+    private static let exactTasks = 100_000
     private static let hot = 0.05
     private static let cold = 0.0005
 
@@ -35,12 +39,19 @@ struct IterationSearch {
             microBatches: tables.microBatches)
         let schedules = problem.schedule.map { [$0] } ?? [.zeroBubble, .gpipe, .deepOneForwardOneBackward]
         builders = schedules.map { LayoutBuilder(tables: tables, schedule: $0) }
+        let isRough =
+            tables.peers > Self.exactPeers || tables.peers * tables.microBatches > Self.exactTasks
+        for index in builders.indices { builders[index].isRough = isRough }
         generator = SeededGenerator(seed: seed)
         eliteCount = problem.graph.count <= 8 ? 24 : 10
-        starts = warmStart.map { [$0] } ?? []
         affinity = Self.affinity(tables)
-        starts += Self.starts(problem, tables: tables, affinity: affinity, generator: &generator)
-        rankStarts(keepFirst: warmStart != nil)
+        starts = warmStart.map { [$0] } ?? []
+        // A plan in force is the place to look for the next one: other starts only where it does not fit.
+        if warmStart != nil { rankStarts(keepFirst: true) }
+        if elite.isEmpty {
+            starts = Self.starts(problem, tables: tables, affinity: affinity, generator: &generator)
+            rankStarts(keepFirst: false)
+        }
         beginRound()
     }
 
@@ -111,22 +122,48 @@ struct IterationSearch {
 
     /// Prices every start with every schedule and keeps the best of them, in order.
     private mutating func rankStarts(keepFirst: Bool) {
-        var priced: [(arrangement: Arrangement, seconds: Double)] = []
+        // Roughly first: following the micro-batches of every start would take longer than the search itself.
+        var rough: [(arrangement: Arrangement, seconds: Double)] = []
+        let wasRough = builders.map(\.isRough)
+        for index in builders.indices { builders[index].isRough = true }
         for start in starts {
-            var best = Double.infinity
-            for index in builders.indices {
-                builder = index
-                pipelines = []
-                guard let built = build(start, changed: nil) else { continue }
-                let (layout, value) = builders[index].price(built)
-                remember(layout, start, value)
-                best = min(best, value)
-            }
-            if best.isFinite { priced.append((start, best)) }
+            let best = price(start) { _, _ in }
+            if best.isFinite { rough.append((start, best)) }
         }
-        let first = keepFirst ? priced.first : nil
-        priced.sort { $0.seconds < $1.seconds }
-        starts = (first.map { [$0.arrangement] } ?? []) + priced.prefix(8).map(\.arrangement)
+        let first = keepFirst ? rough.first : nil
+        rough.sort { $0.seconds < $1.seconds }
+        if let first { rough.insert(first, at: 0) }
+        for index in builders.indices { builders[index].isRough = wasRough[index] }
+        var priced: [(arrangement: Arrangement, seconds: Double)] = []
+        for start in rough.prefix(problem.graph.count <= 16 ? rough.count : 64) {
+            var found: [(Layout, Double)] = []
+            let best = price(start.arrangement) { found.append(($0, $1)) }
+            for (layout, value) in found { remember(layout, start.arrangement, value) }
+            if best.isFinite { priced.append((start.arrangement, best)) }
+        }
+        if first == nil { priced.sort { $0.seconds < $1.seconds } }
+        // At most two of one shape, or the starts would all be variants of a single idea.
+        var ofShape: [[Int]: Int] = [:]
+        starts = priced.map(\.arrangement).filter { arrangement in
+            let shape = [arrangement.pipelines.count, arrangement.pipelines.first?.count ?? 0]
+            ofShape[shape, default: 0] += 1
+            return ofShape[shape, default: 0] <= 2
+        }
+        starts = Array(starts.prefix(9))
+    }
+
+    /// The value of an arrangement under the best schedule; every layout on the way is handed over.
+    private mutating func price(_ start: Arrangement, found: (Layout, Double) -> Void) -> Double {
+        var best = Double.infinity
+        for index in builders.indices {
+            builder = index
+            pipelines = []
+            guard let built = build(start, changed: nil) else { continue }
+            let (layout, value) = builders[index].price(built)
+            found(layout, value)
+            best = min(best, value)
+        }
+        return best
     }
 
     private mutating func beginRound() {

@@ -20,6 +20,9 @@ struct LayoutBuilder {
     let tables: CostTables
     let closedForm: ClosedForm
     let schedule: PlanSchedule
+    /// Whether pipelines are priced by fill and cycle alone, without following their micro-batches: for swarms whose
+    /// search would otherwise see too few candidates.
+    var isRough = false
     /// For equal peers the cut depends only on the number of stages (and the share of micro-batches under GPipe).
     private var evenCuts: [Int: [Range<Int>]?] = [:]
 
@@ -137,7 +140,11 @@ struct LayoutBuilder {
                 where tables.stageBytes(stage.layers, depth: min(stage.depth, share)) > tables.memoryBytes[stage.peer] {
                     return .infinity
                 }
-                values = closedForm.stageFinishes(pipeline.stages, microBatches: share, schedule: schedule)
+                values =
+                    isRough
+                    ? closedForm.roughFinishes(
+                        pipeline.stages, seconds: pipeline.fill + Double(share - 1) * pipeline.cycle)
+                    : closedForm.stageFinishes(pipeline.stages, microBatches: share, schedule: schedule)
                 pipeline.finishes.byShare[share] = values
             }
             // The first stage's last pass is the pipeline's last.
