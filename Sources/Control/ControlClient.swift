@@ -109,30 +109,36 @@ package struct ControlClient: NodeControl {
         _ method: HTTPMethod, _ path: ControlPath, body: ByteBuffer?, over channel: Connection,
         onPart: (ByteBuffer) throws -> Void
     ) async throws {
-        try await channel.executeThenClose { inbound, outbound in
-            var headers = HTTPHeaders([("host", "weft"), ("connection", "close")])
-            if let body {
-                headers.add(name: "content-type", value: "application/json")
-                headers.add(name: "content-length", value: "\(body.readableBytes)")
-            }
-            try await outbound.write(
-                .head(HTTPRequestHead(version: .http1_1, method: method, uri: path.rawValue, headers: headers)))
-            if let body { try await outbound.write(.body(.byteBuffer(body))) }
-            try await outbound.write(.end(nil))
-            var status: HTTPResponseStatus?
-            var refusal = ByteBuffer()
-            for try await part in inbound {
-                switch part {
-                case .head(let head): status = head.status
-                case .body(var buffer):
-                    if status == .ok { try onPart(buffer) } else { refusal.writeBuffer(&buffer) }
-                case .end:
-                    guard status != .ok else { return }
-                    throw Self.error(status: status, body: refusal)
+        var isAnswered = false
+        do {
+            try await channel.executeThenClose { inbound, outbound in
+                var headers = HTTPHeaders([("host", "weft"), ("connection", "close")])
+                if let body {
+                    headers.add(name: "content-type", value: "application/json")
+                    headers.add(name: "content-length", value: "\(body.readableBytes)")
                 }
+                try await outbound.write(
+                    .head(HTTPRequestHead(version: .http1_1, method: method, uri: path.rawValue, headers: headers)))
+                if let body { try await outbound.write(.body(.byteBuffer(body))) }
+                try await outbound.write(.end(nil))
+                var status: HTTPResponseStatus?
+                var refusal = ByteBuffer()
+                for try await part in inbound {
+                    switch part {
+                    case .head(let head): status = head.status
+                    case .body(var buffer):
+                        if status == .ok { try onPart(buffer) } else { refusal.writeBuffer(&buffer) }
+                    case .end:
+                        isAnswered = status == .ok
+                        if isAnswered { return }
+                        throw Self.error(status: status, body: refusal)
+                    }
+                }
+                try Task.checkCancellation()
+                throw ControlSocketError.disconnected(socket.path)
             }
-            try Task.checkCancellation()
-            throw ControlSocketError.disconnected(socket.path)
+        } catch  where isAnswered && error is ChannelError {
+            // The node has closed the connection first, and nothing is missing.
         }
     }
 
