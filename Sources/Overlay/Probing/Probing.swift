@@ -144,7 +144,10 @@ package struct Probing: ProtocolCore {
         case .echoReply(let token): receiveEchoReply(token, from: peer, at: now, &effects)
         case .reserve(let identifier): receiveReserve(identifier, from: peer, at: now, &effects)
         case .grant(let identifier):
-            if isCurrent(identifier, peer) { withSession(at: now, &effects) { $0.granted(at: now) } }
+            guard isCurrent(identifier, peer), let session else { return }
+            // A grant comes at once, so it is a round trip for nothing.
+            if !session.isGranted { links[peer]?.roundTrip.record(now - session.startedAt, at: now) }
+            withSession(at: now, &effects) { $0.granted(at: now) }
         case .busy(let identifier, let milliseconds):
             guard isCurrent(identifier, peer), session?.isGranted == false else { return }
             session = nil

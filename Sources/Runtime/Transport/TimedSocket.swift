@@ -46,7 +46,9 @@ struct TimedSocket {
         var start = datagrams.startIndex
         while start < datagrams.endIndex {
             let end = min(start + batch, datagrams.endIndex)
-            let joined = Array(datagrams[start..<end].joined())
+            var joined: [UInt8] = []
+            joined.reserveCapacity((end - start) * size)
+            for datagram in datagrams[start..<end] { joined += datagram }
             guard
                 weft_datagram_send(
                     descriptor, joined, joined.count, UInt16(clamping: size), packed, packed.count, address.port) == 0

@@ -158,9 +158,9 @@ package final class UDPEndpoint: Sendable {
 private enum DatagramSizes {
     /// Room for one datagram, with what a shaper adds to it.
     static let slot = 2048
-    /// From so many full datagrams in one turn, they leave in bulk: a train for 200 Mbit/s and more. Slower links are not
-    /// worth the burst that this is for whatever is between.
-    static let bulk = 200
+    /// From so many full datagrams in one turn, they leave in bulk: every packet train does. A sender that enters the
+    /// kernel for each packet can be preempted after each.
+    static let bulk = 8
     /// Room for a packet train at line rate while this process waits for a processor.
     static let socketBuffer = 4 << 20
 }
