@@ -46,6 +46,9 @@ struct BenchCommand: AsyncParsableCommand {
                 "sealed over plain", Figures.significant(streams.ratio),
                 "median of \(streams.rounds) interleaved rounds of \(streams.bytesPerRound >> 20) MiB")
         }
+        if let rate = report.echoesPerSecond {
+            add("datagrams echoed", Figures.significant(rate) + "/s", "sealed, 100 bytes, one core a side")
+        }
         if let rate = report.handshakesPerSecond {
             add("handshakes", Figures.significant(rate) + "/s", "both sides on one core")
         }

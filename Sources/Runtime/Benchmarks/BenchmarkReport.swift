@@ -32,6 +32,8 @@ package struct BenchmarkReport: Codable, Sendable {
     package var version: String
     package var processors: Int
     package var streams: Streams?
+    /// Sealed datagrams of 100 bytes that went over loopback and back, a second; 32 are on their way at a time.
+    package var echoesPerSecond: Double?
     /// Complete handshakes a second, both sides computed on one core.
     package var handshakesPerSecond: Double?
     /// Signed gossip entries of 256 bytes verified a second on one core.

@@ -14,6 +14,8 @@ package enum Benchmarks {
         var report = BenchmarkReport(version: version, processors: ProcessInfo.processInfo.activeProcessorCount)
         progress("streams over loopback, plain and sealed")
         report.streams = try await StreamBenchmark.run(seconds: seconds)
+        progress("datagrams over loopback")
+        report.echoesPerSecond = try await DatagramBenchmark.echoesPerSecond(seconds: seconds)
         progress("handshakes")
         report.handshakesPerSecond = try handshakesPerSecond(seconds: seconds)
         progress("signed entries")

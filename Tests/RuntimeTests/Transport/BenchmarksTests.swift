@@ -9,6 +9,7 @@ import Testing
         #expect(streams.plain.gibibytesPerSecond > 0)
         #expect(streams.sealed.gibibytesPerSecond > 0)
         #expect(streams.ratio > 0)
+        #expect(try #require(report.echoesPerSecond) > 10)
         #expect(try #require(report.handshakesPerSecond) > 10)
         #expect(try #require(report.entriesVerifiedPerSecond) > 100)
         #expect(report.multiplication?.sameBits == true)
