@@ -16,6 +16,13 @@ package struct ControlClient: NodeControl {
 
     package func status() async throws -> NodeStatus { try await call(.GET, .status) }
     package func peers() async throws -> PeerListing { try await call(.GET, .peers) }
+    package func admissions() async throws -> AdmissionListing { try await call(.GET, .admissions) }
+    package func admit(_ request: AdmissionRequest) async throws -> AdmissionView {
+        try await call(.POST, .admit, request)
+    }
+    package func revoke(_ request: AdmissionRequest) async throws -> AdmissionView {
+        try await call(.POST, .revoke, request)
+    }
     package func graph() async throws -> GraphView { try await call(.GET, .graph) }
     package func shards() async throws -> ShardListing { try await call(.GET, .shards) }
     package func probe(_ request: ProbeRequest) async throws -> ProbeReport { try await call(.POST, .probe, request) }

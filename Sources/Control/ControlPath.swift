@@ -2,6 +2,9 @@
 package enum ControlPath: String, Sendable, CaseIterable {
     case status = "/v1/status"
     case peers = "/v1/peers"
+    case admissions = "/v1/members"
+    case admit = "/v1/members/admit"
+    case revoke = "/v1/members/revoke"
     case graph = "/v1/graph"
     case ping = "/v1/ping"
     case probe = "/v1/probe"

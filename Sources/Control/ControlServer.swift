@@ -48,6 +48,9 @@ package struct ControlServer: Service {
         let node = node
         router.get(ControlPath.status) { try await node.status() }
         router.get(ControlPath.peers) { try await node.peers() }
+        router.get(ControlPath.admissions) { try await node.admissions() }
+        router.post(ControlPath.admit) { (request: AdmissionRequest) in try await node.admit(request) }
+        router.post(ControlPath.revoke) { (request: AdmissionRequest) in try await node.revoke(request) }
         router.get(ControlPath.graph) { try await node.graph() }
         router.get(ControlPath.shards) { try await node.shards() }
         router.post(ControlPath.probe) { (request: ProbeRequest) in try await node.probe(request) }

@@ -6,6 +6,8 @@ extension FuzzTarget {
     /// What travels inside a session, and the values of gossip entries.
     static let overlay: [FuzzTarget] = [
         messages("overlay-membership", MembershipMessage.self, seeds: { OverlaySamples.membership }),
+        messages("overlay-admission", AdmissionMessage.self, seeds: { OverlaySamples.admission }),
+        codec("overlay-admission-page", seeds: { [OverlaySamples.admissionPage] }),
         messages("overlay-gossip", GossipMessage.self, seeds: { OverlaySamples.gossip }),
         FuzzTarget(
             "overlay-payload", maximumByteCount: Limits.datagramPayloadBytes,
@@ -23,6 +25,8 @@ extension FuzzTarget {
                     if case .membership(let message) = message {
                         written += message.datagramBytes
                     } else if case .gossip(let message) = message {
+                        written += message.datagramBytes
+                    } else if case .admission(let message) = message {
                         written += message.datagramBytes
                     } else {
                         return true  // probing messages, which have a target of their own
@@ -111,6 +115,18 @@ enum OverlaySamples {
             .buckets(buckets), .owners(items),
             .versions(owner: FuzzSamples.peer(1), [EntryVersion(key: .capability, version: 9)]),
             .request(owner: FuzzSamples.peer(1), [.capability, .links(page: 2)]),
+        ]
+    }
+
+    static let admissionPage = AdmissionPage(statements: [
+        AdmissionStatement(peer: FuzzSamples.peer(2), isAdmitted: true),
+        AdmissionStatement(peer: FuzzSamples.peer(3), isAdmitted: false),
+    ])
+
+    static var admission: [AdmissionMessage] {
+        [
+            .page(SignedEntry(key: .admission(page: 1), version: 4, value: admissionPage.wireBytes, signer: signer)),
+            .versions([4, 0, 9]),
         ]
     }
 

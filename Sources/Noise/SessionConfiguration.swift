@@ -31,6 +31,9 @@ package struct SessionConfiguration: Sendable {
     /// here because a whole swarm may sit behind one address).
     package var handshakesPerSecondAndSourceUnderLoad = 50
     package var handshakeBurst = 20
+    /// Refusals a second and source, after a burst (a guess: a newcomer knocks once a second).
+    package var refusalsPerSecondAndSource = 2
+    package var refusalBurst = 8
 
     package init() {}
 }
@@ -43,6 +46,8 @@ package enum SessionFailure: Error, Hashable, Sendable {
     case noAddress
     /// No answer within `giveUpAfter`.
     case noAnswer
+    /// The peer answered that the swarm's founder has not admitted this one.
+    case notAdmitted
     /// Its X25519 key is of small order.
     case weakKey
     /// The payload is longer than a datagram holds.
@@ -55,6 +60,7 @@ extension SessionFailure: CustomStringConvertible {
         case .unknownPeer: "no contact is known for this peer; learn one before sending"
         case .noAddress: "the peer has no known address; wait until it writes or its record is renewed"
         case .noAnswer: "the peer did not answer the handshake; check that it runs and that its address is right"
+        case .notAdmitted: "the swarm is closed and its founder has not admitted this peer: ask the founder to"
         case .weakKey: "the peer's X25519 key is not usable; its contact is forged or broken"
         case .tooLarge: "the payload does not fit in one datagram; cut it or send it over a stream"
         }
@@ -87,6 +93,8 @@ package enum SessionDrop: Int, CaseIterable, Sendable {
     case expired
     /// A queued payload pushed out by newer ones or given up.
     case queueOverflow
+    /// A handshake or contact of a peer that the closed swarm does not admit.
+    case notAdmitted
     /// No room for another peer.
     case tableFull
 }

@@ -1,7 +1,7 @@
 internal import Primitives
 internal import Wire
 
-/// The four datagrams of a session, as bytes (NETWORK.md, "Sessions"). Integers are little-endian.
+/// The five datagrams of a session, as bytes (NETWORK.md, "Sessions"). Integers are little-endian.
 package enum SessionMessage {
     package static let version: UInt8 = 1
     /// Mixed into every handshake of a UDP session, so that its messages mean nothing on a stream.
@@ -15,12 +15,17 @@ package enum SessionMessage {
         case response = 2
         case cookieReply = 3
         case transport = 4
+        case refusal = 5
     }
 
     /// Header 4, sender index 4, ephemeral 32, sealed static key 48, sealed payload 120, mac1 16, mac2 16.
     package static let initiationByteCount = 240
     /// Header 4, sender index 4, receiver index 4, ephemeral 32, sealed payload 112, mac1 16: less than the initiation.
     package static let responseByteCount = 172
+    /// A response with a zero sender index and one more byte inside: why. Less than the initiation.
+    package static let refusalByteCount = 173
+    /// The reason inside a refusal: the closed swarm's founder has not admitted the initiator.
+    static let notAdmitted: UInt8 = 1
     /// Header 4, receiver index 4, nonce 24, sealed cookie 32.
     package static let cookieReplyByteCount = 64
     /// Header 4, receiver index 4, counter 8; the sealed payload follows.
@@ -37,6 +42,7 @@ package enum SessionMessage {
         switch kind {
         case .initiation: return datagram.count == initiationByteCount ? kind : nil
         case .response: return datagram.count == responseByteCount ? kind : nil
+        case .refusal: return datagram.count == refusalByteCount ? kind : nil
         case .cookieReply: return datagram.count == cookieReplyByteCount ? kind : nil
         case .transport:
             return datagram.count >= transportHeaderByteCount + ChaChaPoly.tagByteCount ? kind : nil

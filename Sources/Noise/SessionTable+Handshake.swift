@@ -118,6 +118,22 @@ extension SessionTable {
         for payload in queue.isEmpty ? [[]] : queue { seal(payload, on: session, to: peer, at: now, into: &effects) }
     }
 
+    func receiveRefusal(_ datagram: [UInt8], into effects: inout [Effect]) {
+        let split = datagram.count - SessionMessage.macByteCount
+        guard equalInConstantTime(ownMAC.mac1(of: datagram[..<split]), Array(datagram[split...])) else {
+            return counters.count(.stranger)
+        }
+        let index: UInt32 = SessionMessage.integer(datagram, at: 8)
+        guard let peer = indices[index], let handshake = peer.handshake, handshake.index == index else {
+            return counters.count(.unknownSession)
+        }
+        guard let payload = try? handshake.read(Array(datagram[12..<split])),
+            payload.last == SessionMessage.notAdmitted, let binding = IdentityBinding(bytes: payload.dropLast()),
+            binding.peer == peer.peer, peer.isKeyProven || binding.binds(peer.agreementKey)
+        else { return counters.count(.handshakeNotAuthentic) }
+        fail(peer, .notAdmitted, into: &effects)
+    }
+
     func receiveCookieReply(_ datagram: [UInt8], at now: Instant) {
         let index: UInt32 = SessionMessage.integer(datagram, at: 4)
         guard let peer = indices[index], let handshake = peer.handshake, handshake.index == index else {
@@ -157,6 +173,9 @@ extension SessionTable {
             let bytes = try? state.readMessage(Array(datagram[8..<mac1Start])),
             let payload = InitiationPayload(bytes: bytes), let key = state.remoteStatic
         else { return counters.count(.handshakeNotAuthentic) }
+        guard policy.answers(payload.binding.peer) else {
+            return refuse(payload, key, datagram, state, from: source, at: now, into: &effects)
+        }
         guard let peer = admit(payload, key: key, at: now) else { return }
         guard let message = try? state.writeMessage(payload: identity.binding.bytes),
             let result = try? state.finish()
@@ -174,6 +193,27 @@ extension SessionTable {
         response += message
         response += HandshakeMAC(secret: secret, receiver: key).mac1(of: response)
         transmit(response, to: source, into: &effects)
+    }
+
+    /// Tells a peer, once it has proven who it is, that it is not admitted, and nothing else: no session begins, and
+    /// nothing is remembered here.
+    private func refuse(
+        _ payload: InitiationPayload, _ key: AgreementPublicKey, _ datagram: [UInt8],
+        _ handshake: consuming HandshakeState, from source: NetworkAddress, at now: Instant,
+        into effects: inout [Effect]
+    ) {
+        counters.count(.notAdmitted)
+        // Who has no list yet knows of nobody that he is not admitted.
+        if case .asking = policy { return }
+        guard refusals.admit(source, at: now), payload.binding.binds(key),
+            let message = try? handshake.writeMessage(payload: identity.binding.bytes + [SessionMessage.notAdmitted])
+        else { return }
+        var refusal = SessionMessage.header(.refusal) + [0, 0, 0, 0]
+        refusal += datagram[4..<8]
+        refusal += message
+        refusal += HandshakeMAC(secret: secret, receiver: key).mac1(of: refusal)
+        transmit(refusal, to: source, into: &effects)
+        effects.append(.refused(payload.binding.peer))
     }
 
     /// Checks who an initiation is from and that it is new; finds or makes the peer's place in the table.

@@ -20,6 +20,8 @@ package final class SessionTable: ProtocolCore {
         case renew(PeerID)
         /// This machine's own addresses have changed: show the new ones to everybody with whom there is a session.
         case networkChanged
+        /// Whom to answer and keep from now on.
+        case restrict(AdmissionPolicy)
         /// `nextDeadline` has come.
         case timer
     }
@@ -34,6 +36,8 @@ package final class SessionTable: ProtocolCore {
         case moved(PeerID, NetworkAddress)
         /// A send that came to nothing; queued payloads are gone. A later send tries again.
         case failed(PeerID, SessionFailure)
+        /// A peer that is not admitted was turned away.
+        case refused(PeerID)
     }
 
     let identity: LocalIdentity
@@ -47,6 +51,8 @@ package final class SessionTable: ProtocolCore {
     let ownMAC: HandshakeMAC
     var cookies: CookieJar
     var gate: HandshakeGate
+    var refusals: HandshakeGate
+    var policy = AdmissionPolicy.open
 
     var peers: [PeerID: SessionPeer] = [:]
     /// The same peers in the order of their coming, because dictionaries are not iterated.
@@ -76,6 +82,8 @@ package final class SessionTable: ProtocolCore {
         gate = HandshakeGate(
             perSecond: configuration.handshakesPerSecondBeforeLoad,
             perSource: configuration.handshakesPerSecondAndSourceUnderLoad, burst: configuration.handshakeBurst)
+        refusals = HandshakeGate(
+            perSecond: .max, perSource: configuration.refusalsPerSecondAndSource, burst: configuration.refusalBurst)
         let seed = self.entropy.secretBytes(count: 8).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
         indexGenerator = SeededGenerator(seed: seed)
     }
@@ -90,6 +98,9 @@ package final class SessionTable: ProtocolCore {
         case .forget(let peer): forget(peer)
         case .renew(let peer): renewUnanswered(peer, at: now, into: &effects)
         case .networkChanged: announceMove(at: now, into: &effects)
+        case .restrict(let policy):
+            self.policy = policy
+            for peer in ordered where !policy.keeps(peer.peer) { forget(peer.peer) }
         case .timer: fireTimers(at: now, into: &effects)
         }
     }
@@ -110,6 +121,7 @@ package final class SessionTable: ProtocolCore {
 
     private func learn(_ contact: Contact) {
         guard contact.peer != identity.peer else { return }
+        guard policy.keeps(contact.peer) else { return counters.count(.notAdmitted) }
         guard let peer = peers[contact.peer] ?? add(contact.peer, contact.agreementKey) else {
             counters.count(.tableFull)
             return
@@ -174,6 +186,7 @@ package final class SessionTable: ProtocolCore {
         switch SessionMessage.kind(of: datagram) {
         case .initiation: receiveInitiation(datagram, from: source, at: now, into: &effects)
         case .response: receiveResponse(datagram, from: source, at: now, into: &effects)
+        case .refusal: receiveRefusal(datagram, into: &effects)
         case .cookieReply: receiveCookieReply(datagram, at: now)
         case .transport: receiveTransport(datagram, from: source, at: now, into: &effects)
         case nil: counters.count(.malformed)

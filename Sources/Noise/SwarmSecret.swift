@@ -21,6 +21,17 @@ package final class SwarmSecret: Sendable {
         root = secret
     }
 
+    /// The secret of a ticket: of an open swarm as it is, of a closed one bound to its founder, so that nobody can strip
+    /// the founder off a ticket and still be understood.
+    package convenience init?(_ secret: consuming SecretBytes, founder: PeerID?) {
+        guard let founder else {
+            self.init(secret)
+            return
+        }
+        guard secret.count == Self.byteCount else { return nil }
+        self.init(KeyedHash.subkey(of: secret, purpose: "closed swarm 1", context: founder.bytes))
+    }
+
     /// The key of `mac1` on messages to the owner of a static key.
     package func macKey(for receiver: AgreementPublicKey) -> SecretBytes {
         KeyedHash.subkey(of: macRoot, purpose: "mac1", context: receiver.bytes)

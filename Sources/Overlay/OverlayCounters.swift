@@ -18,6 +18,8 @@ package enum OverlayDrop: String, CaseIterable, Sendable {
     case equivocation
     /// A message that only an insider who lies or has lost its memory sends.
     case unexpected
+    /// From or about a peer that the closed swarm does not admit.
+    case notAdmitted
 
     /// Whether only a peer that lies or is broken sends such a thing: who relays what it has verified does not. What is late,
     /// known already or over a limit may come from anybody.

@@ -25,6 +25,12 @@ package enum OverlayInput: Sendable {
     case measure(PeerID)
     /// One round trip now; answered by `OverlayEvent.pinged`.
     case ping(PeerID)
+    /// The founder of a closed swarm admits or revokes a peer.
+    case decide(AdmissionStatement)
+    /// A peer has answered a handshake with "not admitted".
+    case refused(by: PeerID)
+    /// A handshake of a peer that is not admitted was refused here.
+    case knocked(PeerID)
 }
 
 /// What an `OverlayNode` wants done, in order.
@@ -38,6 +44,8 @@ package enum OverlayEffect: Sendable {
     case renewSession(PeerID)
     /// The peer is gone for good: its session and contact may be dropped.
     case forget(PeerID)
+    /// Answer and keep only the peers of this policy.
+    case restrict(AdmissionPolicy)
     /// Something that people, logs and other rooms want to know.
     case event(OverlayEvent)
 }
@@ -79,4 +87,10 @@ package enum OverlayEvent: Hashable, Sendable {
     case probing(Probing.Event)
     /// Answer to `OverlayInput.ping`; `nil` if there was no answer in time.
     case pinged(PeerID, roundTrip: Duration?)
+    /// The closed swarm does not admit this peer; told once until that changes.
+    case notAdmitted
+    /// The closed swarm's list has a newer page: it is to be kept on disk.
+    case admissionChanged
+    /// A peer's admission was revoked.
+    case revoked(PeerID)
 }

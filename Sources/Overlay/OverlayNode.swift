@@ -11,6 +11,7 @@ package struct OverlayNode: ProtocolCore {
         package var membership = MembershipConfiguration()
         package var gossip = GossipConfiguration()
         package var probing = Probing.Configuration()
+        package var admission = Admission.Configuration.open
 
         package init() {}
     }
@@ -18,6 +19,7 @@ package struct OverlayNode: ProtocolCore {
     private var membership: Membership
     private var gossip: Gossip
     private var probing: Probing
+    private var admission: Admission
     private var ownDrops = OverlayCounters()
     private var outbox = Outbox()
     private var hasLeft = false
@@ -37,6 +39,8 @@ package struct OverlayNode: ProtocolCore {
         gossip = Gossip(
             configuration: configuration.gossip, signer: signer, firstVersion: incarnation, seed: generator.next())
         probing = Probing(configuration: configuration.probing, local: contact.peer, seed: generator.next())
+        admission = Admission(
+            configuration: configuration.admission, signer: signer, firstVersion: incarnation, seed: generator.next())
     }
 
     /// This peer.
@@ -63,6 +67,9 @@ package struct OverlayNode: ProtocolCore {
     /// The snapshot's digest alone, which is cheaper.
     package var snapshotDigest: Digest { gossip.store.snapshotDigest }
 
+    /// Who belongs to the swarm, by its founder's list.
+    package var admissions: Admission { admission }
+
     /// The newest entry of a peer under a key, also of a peer that is not live but remembered.
     package func entry(of peer: PeerID, _ key: EntryKey) -> SignedEntry? { gossip.store.entry(of: peer, key) }
 
@@ -70,11 +77,13 @@ package struct OverlayNode: ProtocolCore {
     package func link(to peer: PeerID) -> ProbedLink? { probing.link(to: peer) }
 
     /// What was dropped, by reason, since the start.
-    package var counters: OverlayCounters { ownDrops + membership.counters + gossip.counters }
+    package var counters: OverlayCounters { ownDrops + membership.counters + gossip.counters + admission.counters }
 
     package var nextDeadline: Instant? {
         guard !hasLeft else { return nil }
-        let deadlines = [membership.nextDeadline, gossip.nextDeadline, probing.nextDeadline]
+        let deadlines = [
+            membership.nextDeadline, gossip.nextDeadline, probing.nextDeadline, admission.nextDeadline,
+        ]
         return deadlines.compactMap { $0 }.min()
     }
 
@@ -85,11 +94,13 @@ package struct OverlayNode: ProtocolCore {
         case .start(let known):
             gossip.handle(.start, at: now, into: &routed.gossip)
             probing.handle(.start, at: now, into: &routed.probing)
-            membership.handle(.start(known: known), at: now, into: &routed.membership)
+            admission.handle(.start(known: known), at: now, into: &routed.admission)
         case .discovered(let contact):
-            membership.handle(.discovered(contact), at: now, into: &routed.membership)
+            admission.handle(.discovered(contact), at: now, into: &routed.admission)
+            if admission.isReady { membership.handle(.discovered(contact), at: now, into: &routed.membership) }
         case .datagram(let payload, let sender): receive(payload, from: sender, at: now, into: &routed)
         case .timer:
+            admission.handle(.timer, at: now, into: &routed.admission)
             membership.handle(.timer, at: now, into: &routed.membership)
             gossip.handle(.timer, at: now, into: &routed.gossip)
             probing.handle(.timer, at: now, into: &routed.probing)
@@ -106,6 +117,9 @@ package struct OverlayNode: ProtocolCore {
         case .measure(let peer): probing.handle(.measure(peer), at: now, into: &routed.probing)
         case .ping(let peer):
             membership.handle(.ping(peer), at: now, into: &routed.membership)
+        case .decide(let statement): admission.handle(.decide(statement), at: now, into: &routed.admission)
+        case .refused(let peer): admission.handle(.refused(by: peer), at: now, into: &routed.admission)
+        case .knocked(let peer): admission.handle(.knocked(peer), at: now, into: &routed.admission)
         }
         route(&routed, at: now, into: &effects)
         flush(into: &effects)
@@ -128,7 +142,13 @@ package struct OverlayNode: ProtocolCore {
             }
         }
         for message in messages {
+            // A page among the messages may have changed what the sender may say.
+            guard admission.policy.keeps(sender) else { return ownDrops.count(.notAdmitted) }
+            guard admission.isReady || message.isAboutAdmission else { return ownDrops.count(.notAdmitted) }
             switch message {
+            case .admission(let message):
+                admission.handle(.receive(message, from: sender), at: now, into: &routed.admission)
+                routeAdmission(&routed, at: now)
             case .membership(let message):
                 membership.handle(.receive(message, from: sender), at: now, into: &routed.membership)
                 // A newcomer's entries may follow its record in the same datagram.
@@ -161,16 +181,38 @@ package struct OverlayNode: ProtocolCore {
         var membership: [Membership.Effect] = []
         var gossip: [Gossip.Effect] = []
         var probing: [Probing.Effect] = []
+        var admission: [Admission.Effect] = []
         var effects: [OverlayEffect] = []
         var graphChanged = false
     }
 
     private mutating func route(_ routed: inout Routed, at now: Instant, into effects: inout [Effect]) {
+        routeAdmission(&routed, at: now)
         routeMembership(&routed, at: now)
         routeProbing(&routed, at: now)
         routeGossip(&routed)
         effects += routed.effects
         if routed.graphChanged { effects.append(.event(.graphChanged)) }
+    }
+
+    private mutating func routeAdmission(_ routed: inout Routed, at now: Instant) {
+        let pending = routed.admission
+        routed.admission.removeAll(keepingCapacity: true)
+        for effect in pending {
+            switch effect {
+            case .send(let messages, let peer): outbox.add(messages.map(\.datagramBytes), to: peer)
+            case .learn(let contact): routed.effects.append(.learn(contact))
+            case .opened(let known):
+                membership.handle(.start(known: known), at: now, into: &routed.membership)
+            case .restrict(let policy):
+                membership.handle(.restrict(policy), at: now, into: &routed.membership)
+                routed.effects.append(.restrict(policy))
+            case .expel(let peer):
+                membership.handle(.expel(peer), at: now, into: &routed.membership)
+                routed.effects.append(.event(.revoked(peer)))
+            case .event(let event): routed.effects.append(.event(event))
+            }
+        }
     }
 
     private mutating func routeMembership(_ routed: inout Routed, at now: Instant) {
@@ -193,10 +235,12 @@ package struct OverlayNode: ProtocolCore {
             case .event(let event):
                 switch event {
                 case .memberUp(let peer):
+                    admission.handle(.memberUp(peer), at: now, into: &routed.admission)
                     gossip.handle(.memberUp(peer), at: now, into: &routed.gossip)
                     probing.handle(.memberUp(peer), at: now, into: &routed.probing)
                     routed.graphChanged = true
                 case .memberDown(let peer), .memberLeft(let peer):
+                    admission.handle(.memberDown(peer), at: now, into: &routed.admission)
                     gossip.handle(.memberDown(peer), at: now, into: &routed.gossip)
                     probing.handle(.memberDown(peer), at: now, into: &routed.probing)
                     routed.graphChanged = true
@@ -212,6 +256,7 @@ package struct OverlayNode: ProtocolCore {
         for effect in routed.probing {
             switch effect {
             case .send(let messages, let peer):
+                guard admission.policy.keeps(peer) else { continue }
                 var packer = DatagramPacker()
                 for message in messages { packer.append(message.datagramBytes) }
                 for payload in packer.finish() { routed.effects.append(.send(payload, to: peer)) }
@@ -238,10 +283,11 @@ package struct OverlayNode: ProtocolCore {
 
     /// Turns the outbox into datagrams, with news and entries in the room that is left.
     private mutating func flush(into effects: inout [Effect]) {
-        for parcel in outbox.takeAll() {
+        for parcel in outbox.takeAll() where admission.policy.keeps(parcel.peer) {
             var packer = DatagramPacker(datagrams: parcel.datagrams)
             for message in parcel.messages { packer.append(message) }
-            if !hasLeft {
+            // Whom this peer asks for its first list is not known to be a member.
+            if !hasLeft, admission.isReady {
                 membership.fill(&packer)
                 gossip.fill(&packer)
             }

@@ -288,6 +288,10 @@ extension Simulator {
                 if peers[index].ports[other] == nil { peers[index].ports[other] = announcedPort(other) }
                 if peers[index].cached.insert(other).inserted { peers[index].cache.append(other) }
             case .forget(let peer): if let other = indices[peer] { peers[index].sessions[other] = nil }
+            case .restrict(let policy):
+                for other in 0..<peers.count where !policy.keeps(peers[other].contact.peer) {
+                    peers[index].sessions[other] = nil
+                }
             case .renewSession(let peer):
                 // The session at hand stays in use until the handshake is through.
                 guard let other = indices[peer], peers[index].sessions[other]?.isProven == true else { continue }

@@ -30,6 +30,12 @@ package enum Limits {
     package static let entriesPerOwner = 64
     /// Links in one links entry.
     package static let linksPerEntry = 24
+    /// Peers on one page of a closed swarm's list: 33 bytes each, and a page is one entry.
+    package static let admissionsPerPage = 29
+    /// Pages of a closed swarm's list, which so has room for 928 peers.
+    package static let admissionPages = 32
+    /// Peers remembered that knocked without being admitted.
+    package static let waitingPeers = 64
 
     // MARK: Streams
 

@@ -3,11 +3,12 @@ package import Primitives
 /// Everything a newcomer needs to join a swarm, as one string to copy: the swarm's name and secret and a few peers to
 /// ask first.
 ///
-/// Whoever holds a ticket is a member, so it is to be handled like a password; that is why the value is move-only and
+/// Whoever holds an open swarm's ticket is a member, and a closed one's ticket names the founder who decides, so it is to be handled like a password; that is why the value is move-only and
 /// keeps its secret in guarded memory. The text is `weft1` and lower-case base32 of the encoding below, which has no
 /// character that a double click would stop at.
 ///
 ///     version u8 = 1 | name string | secret 32 bytes | contacts array | checksum 5 bytes
+///     version u8 = 2 | name string | secret 32 bytes | founder 32 bytes | contacts array | checksum 5 bytes
 package struct Ticket: ~Copyable, Sendable {
     /// What every ticket of this version starts with; "1" is not in the base32 alphabet, so the prefix cannot be
     /// mistaken for data.
@@ -18,6 +19,7 @@ package struct Ticket: ~Copyable, Sendable {
     /// since a wrong secret opens nothing anyhow.
     static let checksumByteCount = 5
     static let version: UInt8 = 1
+    static let closedVersion: UInt8 = 2
     /// Longer texts are refused before they are decoded: the largest possible ticket has fewer characters.
     static let maximumCharacters = 4096
     /// The largest text that can be a ticket, line end included.
@@ -27,17 +29,23 @@ package struct Ticket: ~Copyable, Sendable {
     package let swarmName: String
     /// The 32 bytes that make a peer a member.
     package let secret: SecretBytes
+    /// Who admits peers, if the swarm is closed. The keys of its handshakes are made of the secret and of this identity, so
+    /// that a ticket without it or with another opens nothing.
+    package let founder: PeerID?
     /// Peers to ask first, at most `Limits.bootstrapPeersPerTicket`.
     package let contacts: [Contact]
 
     /// Makes a ticket; throws if the name is empty or too long, the secret has another length, or there are too many
     /// contacts.
-    package init(swarmName: String, secret: consuming SecretBytes, contacts: [Contact]) throws(TicketError) {
+    package init(
+        swarmName: String, secret: consuming SecretBytes, founder: PeerID? = nil, contacts: [Contact]
+    ) throws(TicketError) {
         guard Self.isAcceptable(name: swarmName) else { throw .unusableName }
         guard secret.count == Self.secretByteCount else { throw .wrongSecretLength(secret.count) }
         guard contacts.count <= Limits.bootstrapPeersPerTicket else { throw .tooManyContacts(contacts.count) }
         self.swarmName = swarmName
         self.secret = secret
+        self.founder = founder
         self.contacts = contacts
     }
 
@@ -65,12 +73,16 @@ package struct Ticket: ~Copyable, Sendable {
         let name: String
         let contacts: [Contact]
         var secretBytes: [UInt8]
+        var founder: PeerID?
         do throws(WireError) {
             var reader = WireReader(body)
             let version = try reader.read(UInt8.self)
-            guard version == Self.version else { throw WireError.unknownVersion(version) }
+            guard version == Self.version || version == Self.closedVersion else {
+                throw WireError.unknownVersion(version)
+            }
             name = try reader.readString(maximum: Limits.nameBytes)
             secretBytes = try reader.readRaw(Self.secretByteCount)
+            if version == Self.closedVersion { founder = try reader.readPeer() }
             contacts = try reader.readArray(of: Contact.self, maximum: Limits.bootstrapPeersPerTicket)
             try reader.finish()
         } catch {
@@ -79,7 +91,7 @@ package struct Ticket: ~Copyable, Sendable {
         }
         let secret = SecretBytes(copying: secretBytes)
         eraseBytes(&secretBytes)
-        try self.init(swarmName: name, secret: secret, contacts: contacts)
+        try self.init(swarmName: name, secret: secret, founder: founder, contacts: contacts)
     }
 
     /// The text to copy.
@@ -88,9 +100,10 @@ package struct Ticket: ~Copyable, Sendable {
     /// The bytes behind the text, with their checksum.
     package var encodedBytes: [UInt8] {
         var writer = WireWriter()
-        writer.write(Self.version)
+        writer.write(founder == nil ? Self.version : Self.closedVersion)
         writer.write(swarmName)
         secret.withUnsafeBytes { writer.writeRaw($0) }
+        if let founder { writer.write(founder) }
         writer.write(contacts)
         writer.writeRaw(Self.checksum(of: writer.bytes[...]))
         return writer.bytes
@@ -99,7 +112,7 @@ package struct Ticket: ~Copyable, Sendable {
     /// The same swarm with other peers to ask first; contacts beyond the limit are left out.
     package borrowing func replacingContacts(_ contacts: [Contact]) throws(TicketError) -> Ticket {
         try Ticket(
-            swarmName: swarmName, secret: secret.duplicate(),
+            swarmName: swarmName, secret: secret.duplicate(), founder: founder,
             contacts: Array(contacts.prefix(Limits.bootstrapPeersPerTicket)))
     }
 
@@ -140,7 +153,7 @@ package enum TicketError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notATicket:
             "this is not a ticket: a ticket is one word that starts with \"weft1\"; print one with `weft ticket`"
         case .unknownVersion(let version):
-            "this ticket has version \(version), and this weft reads version 1: use the same weft on both machines"
+            "this ticket has version \(version), and this weft reads versions 1 and 2: use the same weft on both machines"
         case .damaged:
             "the ticket is damaged (a character was changed, lost or added): copy the whole of it again"
         case .malformed(let reason):

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Overlay
 import Primitives
 import Runtime
 import Wire
@@ -7,7 +8,10 @@ import Wire
 struct InitCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "init", abstract: "Make an identity and a new swarm; prints the swarm's ticket.",
-        discussion: "Whoever has the ticket can join: hand it on like a password.")
+        discussion: """
+            Whoever has the ticket can join: hand it on like a password. With --closed this peer is the founder, and \
+            only those may join whom it admits with `weft admit`.
+            """)
 
     @Option(help: "This peer's name, as others see it (default: the host's name).")
     var name: String?
@@ -20,6 +24,9 @@ struct InitCommand: ParsableCommand {
 
     @Option(help: "HOST:PORT by which others reach this peer, if not an address of its interfaces; repeatable.")
     var advertise: [String] = []
+
+    @Flag(help: "Make a closed swarm: a ticket alone admits nobody; this peer decides with `weft admit`.")
+    var closed = false
 
     @OptionGroup var state: StateOptions
     @OptionGroup var output: OutputOptions
@@ -43,8 +50,15 @@ struct InitCommand: ParsableCommand {
             peer: identity.peer, agreementKey: try directory.agreementKey().publicKey,
             addresses: configuration.reachableAddresses(bound: configuration.listen))
         let ticket = try Ticket(
-            swarmName: swarm, secret: SystemEntropy().secretBytes(count: Ticket.secretByteCount), contacts: [contact])
+            swarmName: swarm, secret: SystemEntropy().secretBytes(count: Ticket.secretByteCount),
+            founder: closed ? identity.peer : nil, contacts: [contact])
         try directory.save(settings.overridden(by: NodeSettings(name: configuration.name)))
+        if closed {
+            let version = MonotonicClock.wallMilliseconds
+            try directory.save(admissionPages: [
+                AdmissionPage.first(version: version, signer: Signer(try directory.identityKey()))
+            ])
+        }
         try directory.save(ticket)
         if output.json {
             try printJSON(
@@ -54,6 +68,10 @@ struct InitCommand: ParsableCommand {
         } else {
             printError("Peer \(identity.peer.short) (\(configuration.name)) starts the swarm \"\(swarm)\".")
             printError("Run it with `weft up`; on other machines run `weft up --join` with this ticket:")
+            if closed {
+                printError(
+                    "The swarm is closed: admit each machine with `weft admit ID`, which `weft id` prints there.")
+            }
             print(ticket.text)
         }
     }

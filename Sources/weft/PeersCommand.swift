@@ -30,7 +30,7 @@ enum PeerTable {
                 switch peer.state {
                 case .alive: .good
                 case .suspect: .warning
-                case .dead: .bad
+                case .dead, .revoked: .bad
                 case .left: .faint
                 }
             let machine = peer.capability

@@ -128,8 +128,20 @@ private struct Announcement: Service {
     func run() async throws {
         let client = ControlClient(socket: socket)
         await cancelWhenGracefulShutdown {
+            var hasWarned = false
             while !Task.isCancelled {
                 if let status = try? await client.status() {
+                    let isWaiting = status.admission == .asking || status.admission == .refused
+                    if status.admission == .refused, !hasWarned {
+                        hasWarned = true
+                        printError(
+                            "not admitted: the swarm \"\(status.swarm)\" is closed; ask the founder to run: weft admit "
+                                + "\(status.peer) (waiting for it)")
+                    }
+                    guard !isWaiting else {
+                        try? await Task.sleep(for: .milliseconds(200))
+                        continue
+                    }
                     printError(
                         "\(status.name) (\(status.peer.prefix(10))) is up in the swarm \"\(status.swarm)\" on "
                             + "\(status.listenAddress); `weft status` tells more.")

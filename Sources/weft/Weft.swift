@@ -19,6 +19,7 @@ struct Weft: AsyncParsableCommand {
                 name: "Swarm",
                 subcommands: [
                     InitCommand.self, UpCommand.self, TicketCommand.self, IDCommand.self, LeaveCommand.self,
+                    AdmitCommand.self, RevokeCommand.self, MembersCommand.self,
                 ]),
             CommandGroup(
                 name: "Network",

@@ -37,6 +37,18 @@ final class FakeNode: NodeControl {
         ])
     }
 
+    func admissions() async throws -> AdmissionListing {
+        AdmissionListing(founder: nil, isFounder: false)
+    }
+
+    func admit(_ request: AdmissionRequest) async throws -> AdmissionView {
+        AdmissionView(peer: Self.peer, name: request.peer, state: .admitted)
+    }
+
+    func revoke(_ request: AdmissionRequest) async throws -> AdmissionView {
+        AdmissionView(peer: Self.peer, name: request.peer, state: .revoked)
+    }
+
     func graph() async throws -> GraphView { GraphView(digest: "d", peers: [], links: []) }
 
     func ping(_ request: PingRequest) async throws -> AsyncThrowingStream<PingReply, any Error> {

@@ -33,6 +33,19 @@ import Wire
         return []
     }
 
+    @Test func refusal() throws {
+        let (one, two) = (try table(1), try table(2))
+        let initiator = try identity(1)
+        let responder = try identity(2)
+        let contact = Contact(
+            peer: responder.peer, agreementKey: responder.agreementPublicKey, addresses: [address(2)])
+        _ = transmitted(one, .learn(contact))
+        let initiation = transmitted(one, .send(Array("hello".utf8), to: responder.peer))
+        _ = transmitted(two, .restrict(.closed([responder.peer])))
+        check("noise/refusal", transmitted(two, .datagram(initiation, from: address(1))))
+        #expect(initiator.peer != responder.peer)
+    }
+
     private func check(_ name: String, _ bytes: [UInt8]) {
         let documented = NetworkExamples.bytes(name)
         #expect(documented == bytes, "\(name) is now \(bytes.hex)")

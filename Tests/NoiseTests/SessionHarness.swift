@@ -100,6 +100,7 @@ final class SessionNetwork {
             case .deliver(let payload, let from, _): delivered[index].append((payload, from))
             case .established(let peer, _, _): established[index].append(peer)
             case .moved(let peer, let address): moved[index].append((peer, address))
+            case .refused: break
             case .failed(let peer, let reason): failed[index].append((peer, reason))
             }
         }

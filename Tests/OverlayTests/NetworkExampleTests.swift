@@ -55,6 +55,18 @@ struct NetworkExampleTests {
             name: "attic", cores: 8, memoryBytes: 8 << 30, flopsPerSecond: 1e11, diskFreeBytes: 100 << 30,
             software: "0.1.0")
         let entry = SignedEntry(key: .capability, version: 1_001, value: [0x77, 0x65, 0x66, 0x74], signer: signer)
+        let page = AdmissionPage(statements: [
+            AdmissionStatement(peer: peer(0xBB), isAdmitted: true),
+            AdmissionStatement(peer: peer(0xCC), isAdmitted: false),
+        ])
+        let admission: [(String, AdmissionMessage)] = [
+            (
+                "admission",
+                .page(
+                    SignedEntry(key: .admission(page: 0), version: 1_001, value: page.wireBytes, signer: signer))
+            ),
+            ("admission-versions", .versions([1_001, 0])),
+        ]
         let gossip: [(String, GossipMessage)] = [
             ("root", .root(0x0102_0304_0506_0708)),
             ("entry", .entry(entry)),
@@ -65,7 +77,8 @@ struct NetworkExampleTests {
         ]
         return membership.map { ("overlay/" + $0.0, $0.1.datagramBytes) }
             + gossip.map { ("overlay/" + $0.0, $0.1.datagramBytes) }
-            + [("overlay/capability", capability.wireBytes)]
+            + admission.map { ("overlay/" + $0.0, $0.1.datagramBytes) }
+            + [("overlay/capability", capability.wireBytes), ("overlay/admission-page", page.wireBytes)]
     }
 
     @Test("Every message is written as the document shows")

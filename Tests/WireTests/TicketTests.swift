@@ -18,6 +18,17 @@ import Wire
         #expect(ticket.text.hasPrefix("weft1aedxozlbozsxe42aifbegrcfizduqskkjnge2tspkbive"))
     }
 
+    @Test func closedTicketIsAsDocumentedAndComesBack() throws {
+        let open = try Fixture.ticket()
+        let founder = try Fixture.contact().peer
+        let ticket = try Ticket(
+            swarmName: "weavers", secret: open.secret.duplicate(), founder: founder, contacts: [])
+        #expect(ticket.encodedBytes.hex == NetworkExamples.bytes("wire/closed-ticket")?.hex)
+        #expect(try Ticket(ticket.text).founder == founder)
+        #expect(try ticket.replacingContacts([Fixture.contact()]).founder == founder)
+        #expect(open.founder == nil)
+    }
+
     @Test func comesBack() throws {
         let ticket = try Fixture.ticket()
         let text = ticket.text

@@ -5,6 +5,10 @@ package enum OverlayMessage: Hashable, Sendable {
     case membership(MembershipMessage)
     case gossip(GossipMessage)
     case probing(ProbingMessage)
+    case admission(AdmissionMessage)
+
+    /// Whether it is about a closed swarm's list.
+    var isAboutAdmission: Bool { if case .admission = self { true } else { false } }
 
     /// All messages of a payload. Throws if anything in it is malformed: the sender is authenticated, so a bad payload is
     /// a defect of the sender and nothing of it is trusted.
@@ -17,6 +21,7 @@ package enum OverlayMessage: Hashable, Sendable {
             case MembershipMessage.types: messages.append(.membership(try MembershipMessage(type: type, from: &reader)))
             case GossipMessage.types: messages.append(.gossip(try GossipMessage(type: type, from: &reader)))
             case ProbingMessage.types: messages.append(.probing(try ProbingMessage(type: type, from: &reader)))
+            case AdmissionMessage.types: messages.append(.admission(try AdmissionMessage(type: type, from: &reader)))
             default: throw .unknownType(type)
             }
         }

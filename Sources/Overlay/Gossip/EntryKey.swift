@@ -22,6 +22,10 @@ package struct EntryKey: Hashable, Comparable, WireCodable {
     package static let assignment = EntryKey(kind: 4)
     /// A job that the peer coordinates.
     package static func job(_ index: UInt8) -> EntryKey { EntryKey(kind: 5, index: index) }
+    /// A page of a closed swarm's list, of its founder only; spread by `Admission`, not by gossip.
+    package static func admission(page: UInt8) -> EntryKey { EntryKey(kind: admissionKind, index: page) }
+    /// The kind of all pages of a closed swarm's list.
+    package static let admissionKind: UInt8 = 6
     /// Kinds from here on are for experiments and never get a fixed meaning.
     package static let firstExperimentalKind: UInt8 = 0x80
 

@@ -31,7 +31,7 @@ extension Membership {
     // MARK: The newcomer
 
     mutating func discover(_ contact: Contact, at now: Instant, into effects: inout [Effect]) {
-        guard contact.peer != peer, !isLive(contact.peer) else { return }
+        guard contact.peer != peer, !isLive(contact.peer), policy.keeps(contact.peer) else { return }
         if let known = joins.firstIndex(where: { $0.contact.peer == contact.peer }) {
             guard joins[known].contact != contact else { return }
             joins.remove(at: known)

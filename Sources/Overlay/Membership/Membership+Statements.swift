@@ -8,6 +8,7 @@ extension Membership {
 
     mutating func hear(_ record: PeerRecord, from sender: PeerID, at now: Instant, into effects: inout [Effect]) {
         guard record.peer != peer else { return hearOfMyself(record, at: now, into: &effects) }
+        guard policy.keeps(record.peer) else { return counters.count(.notAdmitted) }
         guard let slot = others.slot(of: record.peer) else {
             guard others.count < Limits.members else { return counters.count(.overLimit) }
             guard record.isAuthentic(signer) else { return counters.count(.forged) }
@@ -185,6 +186,28 @@ extension Membership {
         retentions.insert(farewell.peer, at: now + configuration.leftRetention)
         effects.append(.event(.memberLeft(farewell.peer)))
         spread(.left(farewell), about: farewell.peer, at: now)
+    }
+
+    /// Takes only these for members from now on. A peer that was expelled and is admitted again begins afresh, with whatever
+    /// incarnation it has.
+    mutating func restrict(to policy: AdmissionPolicy, into effects: inout [Effect]) {
+        self.policy = policy
+        joins.removeAll { !policy.keeps($0.contact.peer) }
+        let pardoned = others.order.filter { others[$0].state == .left && others[$0].farewell == nil }
+            .map { others.peer(at: $0) }.filter { policy.keeps($0) }
+        for peer in pardoned {
+            others.remove(peer)
+            effects.append(.forget(peer))
+        }
+    }
+
+    /// Takes a peer out because its admission was revoked; everybody hears of that by the list, so nothing is spread.
+    mutating func expel(_ peer: PeerID, at now: Instant, into effects: inout [Effect]) {
+        guard let slot = others.slot(of: peer), others[slot].state != .left else { return }
+        retire(slot, as: .left, at: now)
+        for lane in 0...UInt8(Suspicion.maximumConfirmations) { news.remove(NewsSubject(peer: peer, lane: lane)) }
+        retentions.insert(peer, at: now + configuration.leftRetention)
+        effects.append(.event(.memberLeft(peer)))
     }
 
     /// Says goodbye to everybody that fits in a burst; they tell the rest.

@@ -15,6 +15,10 @@ package struct Membership: ProtocolCore {
         case sessionFailed(PeerID)
         case leave
         case ping(PeerID)
+        /// Whom to take for a member from now on.
+        case restrict(AdmissionPolicy)
+        /// Take a peer out, whatever it says.
+        case expel(PeerID)
     }
 
     package enum Effect: Sendable {
@@ -62,6 +66,7 @@ package struct Membership: ProtocolCore {
     /// Whether a complete member list has arrived (or there was nobody to ask).
     package internal(set) var hasJoined = false
 
+    var policy = AdmissionPolicy.open
     var others = PeerTable<Entry>()
     /// Slots of live others, in no particular but a reproducible order: for drawing at random.
     var live: [Int] = []
@@ -162,6 +167,9 @@ package struct Membership: ProtocolCore {
         case .sessionFailed(let peer): sessionFailed(peer, at: now)
         case .leave: leave(into: &effects)
         case .ping(let peer): pingOnDemand(peer, at: now, into: &effects)
+        case .restrict(let policy):
+            restrict(to: policy, into: &effects)
+        case .expel(let peer): expel(peer, at: now, into: &effects)
         }
         if isStarted, !hasLeft { runTimers(at: now, into: &effects) }
     }

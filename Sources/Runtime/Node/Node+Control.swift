@@ -24,7 +24,8 @@ extension Node: NodeControl {
             addresses: addresses.map(\.description), alivePeers: members.count { $0.state.isLive },
             knownPeers: members.count, graphDigest: snapshot.digest.description,
             measuredLinks: links.measured, totalLinks: links.total,
-            capability: CapabilityView(capability), traffic: await traffic(), job: await participant?.view,
+            capability: CapabilityView(capability), traffic: await traffic(),
+            admission: await admissionState(), job: await participant?.view,
             identityConflict: identityWarnings.view(at: MonotonicClock.now),
             identitiesUsedTwice: identityWarnings.membersUsedTwice(at: MonotonicClock.now))
     }
@@ -51,12 +52,15 @@ extension Node: NodeControl {
         let snapshot = try await snapshot()
         let now = MonotonicClock.now
         let own = identity.peer
+        let admissions = try await admissions()
+        let revoked = Set(admissions.members.filter { $0.state == .revoked }.map(\.peer))
         let ordered = members.filter { $0.peer == own } + members.filter { $0.peer != own }
         return PeerListing(
             peers: ordered.map { member in
                 let capability = snapshot.capability(of: member.peer)
                 return PeerView(
-                    peer: member.peer, name: capability?.name ?? "", state: PeerView.State(member.state),
+                    peer: member.peer, name: capability?.name ?? "",
+                    state: revoked.contains(member.peer.description) ? .revoked : PeerView.State(member.state),
                     isSelf: member.peer == own, address: member.record.contact.addresses.first?.description,
                     roundTripSeconds: member.roundTrip?.seconds, stateSeconds: (now - member.since).seconds,
                     incarnation: member.record.incarnation, capability: capability.map { CapabilityView($0) })

@@ -60,7 +60,7 @@ package actor Node {
         self.log = log
         let agreement = try configuration.state.agreementKey()
         identity = LocalIdentity(identity: try configuration.state.identityKey(), agreement: agreement)
-        let (name, secret) = try Self.swarm(configuration.state)
+        let (name, secret, founder) = try Self.swarm(configuration.state)
         swarmName = name
         startedAt = MonotonicClock.now
         listenAddress = configuration.listen
@@ -76,8 +76,12 @@ package actor Node {
             identity: identity, secret: secret, group: streamLoops, shaper: shaper
         ) { peer, trafficClass, message in await wiring.receive(message, from: peer, trafficClass: trafficClass) }
         let contact = Contact(peer: identity.peer, agreementKey: identity.agreementPublicKey, addresses: [])
+        var overlay = OverlayNode.Configuration()
+        overlay.admission = Admission.Configuration(
+            founder: founder, pages: founder == nil ? [] : configuration.state.admissionPages())
         let core = OverlayNode(
-            contact: contact, signer: identity.signer, incarnation: MonotonicClock.wallMilliseconds,
+            configuration: overlay, contact: contact, signer: identity.signer,
+            incarnation: MonotonicClock.wallMilliseconds,
             seed: SystemEntropy().seed())
         let (endpoint, hub) = (endpoint, hub)
         driver = try await OverlayDriver.make(
@@ -92,7 +96,11 @@ package actor Node {
                     endpoint.forget($0)
                     hub.disconnect($0)
                 },
-                renew: { endpoint.renew($0) }, event: { wiring.overlayEvents.yield($0) }, now: { MonotonicClock.now }))
+                renew: { endpoint.renew($0) },
+                restrict: {
+                    endpoint.restrict(to: $0)
+                    hub.restrict(to: $0)
+                }, event: { wiring.overlayEvents.yield($0) }, now: { MonotonicClock.now }))
         wiring.connect(driver: driver)
         shardStore = try ShardStore(path: configuration.state.shardsPath)
         shardService = ShardService(store: shardStore) { message, peer in
@@ -100,11 +108,12 @@ package actor Node {
         }
     }
 
-    private static func swarm(_ state: StateDirectory) throws -> (name: String, secret: SwarmSecret) {
+    private static func swarm(_ state: StateDirectory) throws -> (name: String, secret: SwarmSecret, founder: PeerID?) {
         let ticket = try state.ticket()
         let name = ticket.swarmName
-        guard let secret = SwarmSecret(ticket.secret.duplicate()) else { throw TicketError.damaged }
-        return (name, secret)
+        let founder = ticket.founder
+        guard let secret = SwarmSecret(ticket.secret.duplicate(), founder: founder) else { throw TicketError.damaged }
+        return (name, secret, founder)
     }
 
     /// Binds the sockets, joins the swarm and begins to serve.
@@ -258,6 +267,12 @@ package actor Node {
         case .publishRefused(_, let byteCount):
             log.error("an entry of \(byteCount) bytes is too large to be published")
         case .joined(let members): log.info("joined", metadata: ["members": "\(members)"])
+        case .admissionChanged: await saveAdmission()
+        case .revoked(let peer): log.notice("a peer's admission was revoked", metadata: ["peer": "\(peer.short)"])
+        case .notAdmitted:
+            if await admissionState() == .revoked {
+                log.notice("this peer's admission to the closed swarm was revoked: ask its founder")
+            }
         case .memberUpdated, .refuted, .entryUpdated, .graphChanged, .probing: break
         }
     }

@@ -1,5 +1,6 @@
 internal import Logging
 internal import NIOCore
+internal import Noise
 internal import Overlay
 internal import Primitives
 internal import Synchronization
@@ -32,7 +33,10 @@ final class NodeWiring: Sendable {
         case .payload(let payload, let peer, _, let receivedAt): driver.deliver(payload, from: peer, at: receivedAt)
         case .established(let peer, _, let address), .moved(let peer, let address):
             driver.input(.sessionEstablished(peer, address))
-        case .failed(let peer, _): driver.input(.sessionFailed(peer))
+        case .failed(let peer, let reason):
+            if reason == .notAdmitted { driver.input(.refused(by: peer)) }
+            driver.input(.sessionFailed(peer))
+        case .refused(let peer): driver.input(.knocked(peer))
         }
     }
 

@@ -14,12 +14,14 @@ package final class OverlayDriver: Sendable {
         package var learn: @Sendable (Contact) -> Void
         package var forget: @Sendable (PeerID) -> Void
         package var renew: @Sendable (PeerID) -> Void
+        package var restrict: @Sendable (AdmissionPolicy) -> Void
         package var event: @Sendable (OverlayEvent) -> Void
         package var now: @Sendable () -> Instant
 
         package init(
             send: @escaping @Sendable ([UInt8], PeerID) -> Void, learn: @escaping @Sendable (Contact) -> Void,
             forget: @escaping @Sendable (PeerID) -> Void, renew: @escaping @Sendable (PeerID) -> Void,
+            restrict: @escaping @Sendable (AdmissionPolicy) -> Void = { _ in },
             event: @escaping @Sendable (OverlayEvent) -> Void,
             now: @escaping @Sendable () -> Instant
         ) {
@@ -27,6 +29,7 @@ package final class OverlayDriver: Sendable {
             self.learn = learn
             self.forget = forget
             self.renew = renew
+            self.restrict = restrict
             self.event = event
             self.now = now
         }
@@ -107,6 +110,7 @@ package final class OverlayDriver: Sendable {
         case .learn(let contact): port.learn(contact)
         case .forget(let peer): port.forget(peer)
         case .renewSession(let peer): port.renew(peer)
+        case .restrict(let policy): port.restrict(policy)
         case .event(let event): port.event(event)
         }
     }

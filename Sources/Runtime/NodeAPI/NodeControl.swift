@@ -16,6 +16,15 @@ package protocol NodeControl: Sendable {
     /// Every member that the node knows, itself first, then by identity.
     func peers() async throws -> PeerListing
 
+    /// The closed swarm's list, and who waits to be on it.
+    func admissions() async throws -> AdmissionListing
+
+    /// Admits a peer to a closed swarm; its founder only.
+    func admit(_ request: AdmissionRequest) async throws -> AdmissionView
+
+    /// Ends a peer's admission; its founder only.
+    func revoke(_ request: AdmissionRequest) async throws -> AdmissionView
+
     /// The bandwidth and latency graph as of now.
     func graph() async throws -> GraphView
 

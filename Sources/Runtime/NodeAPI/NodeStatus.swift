@@ -2,6 +2,20 @@ package import Primitives
 
 /// This node at a glance: `weft status`.
 package struct NodeStatus: Codable, Hashable, Sendable {
+    /// How a node stands with its swarm.
+    package enum Admission: String, Codable, Sendable, CaseIterable {
+        /// The swarm is open.
+        case open
+        /// The founder's list names this node.
+        case admitted
+        /// Nobody has answered yet.
+        case asking
+        /// The closed swarm does not admit this node.
+        case refused
+        /// The founder has ended its admission.
+        case revoked
+    }
+
     /// The identity, 52 characters of base32.
     package var peer: String
     package var name: String
@@ -27,6 +41,7 @@ package struct NodeStatus: Codable, Hashable, Sendable {
     package var totalLinks: Int
     package var capability: CapabilityView
     package var traffic: TrafficView
+    package var admission: Admission
     /// What the node is working on.
     package var job: JobView?
     /// Set while another process uses this node's identity.
@@ -38,7 +53,8 @@ package struct NodeStatus: Codable, Hashable, Sendable {
         peer: PeerID, name: String, swarm: String, version: String, processID: Int, stateDirectory: String,
         uptimeSeconds: Double, listenAddress: String, addresses: [String], alivePeers: Int, knownPeers: Int,
         graphDigest: String, measuredLinks: Int, totalLinks: Int, capability: CapabilityView, traffic: TrafficView,
-        job: JobView? = nil, identityConflict: IdentityConflictView? = nil, identitiesUsedTwice: [PeerID] = []
+        admission: Admission = .open, job: JobView? = nil, identityConflict: IdentityConflictView? = nil,
+        identitiesUsedTwice: [PeerID] = []
     ) {
         self.peer = peer.description
         self.name = name
@@ -56,6 +72,7 @@ package struct NodeStatus: Codable, Hashable, Sendable {
         self.totalLinks = totalLinks
         self.capability = capability
         self.traffic = traffic
+        self.admission = admission
         self.job = job
         self.identityConflict = identityConflict
         self.identitiesUsedTwice = identitiesUsedTwice.map(\.description)

@@ -36,6 +36,8 @@ package struct PeerView: Codable, Hashable, Sendable {
     /// States of the membership protocol.
     package enum State: String, Codable, Sendable, CaseIterable {
         case alive, suspect, dead, left
+        /// A closed swarm's founder has ended its admission.
+        case revoked
     }
 
     package var peer: String

@@ -1,4 +1,5 @@
 internal import Foundation
+package import Overlay
 package import Primitives
 package import Wire
 
@@ -11,6 +12,7 @@ package import Wire
 /// | `swarm.ticket` | the ticket's text: swarm name, secret, first contacts |
 /// | `node.json` | name and addresses (`NodeSettings`) |
 /// | `peers.cache` | signed records of peers, for a restart without bootstrap |
+/// | `admission.list` | the closed swarm's list, signed by its founder |
 /// | `node.lock` | held while a node runs |
 /// | `control.sock` | the local API |
 /// | `shards/`, `jobs/` | content-addressed files; checkpoints and loss curves |
@@ -43,6 +45,7 @@ package struct StateDirectory: Hashable, Sendable {
     private var ticketPath: String { path + "/swarm.ticket" }
     private var settingsPath: String { path + "/node.json" }
     private var peersPath: String { path + "/peers.cache" }
+    private var admissionPath: String { path + "/admission.list" }
     private var lockPath: String { path + "/node.lock" }
 
     /// Makes the directory if it is missing, and closes it to others.
@@ -114,7 +117,9 @@ package struct StateDirectory: Hashable, Sendable {
     package func adopt(_ ticket: borrowing Ticket) throws(StateError) {
         if hasSwarm {
             let present = try self.ticket()
-            guard present.secret.equals(ticket.secret) else { throw .otherSwarm(path, present.swarmName) }
+            guard present.secret.equals(ticket.secret), present.founder == ticket.founder else {
+                throw .otherSwarm(path, present.swarmName)
+            }
         }
         try save(ticket)
     }
@@ -156,6 +161,22 @@ package struct StateDirectory: Hashable, Sendable {
             let cache = try? PeerCache(wireBytes: bytes)
         else { return PeerCache(records: []) }
         return cache
+    }
+
+    /// The closed swarm's list; empty if it never came. Every page is signed, so a damaged file can only be a missing one.
+    package func admissionPages() -> [SignedEntry] {
+        guard let bytes = try? SystemFile.read(admissionPath, maximumBytes: Limits.admissionPages * 2048) else {
+            return []
+        }
+        var reader = WireReader(bytes)
+        return (try? reader.readArray(of: SignedEntry.self, maximum: Limits.admissionPages)) ?? []
+    }
+
+    package func save(admissionPages: [SignedEntry]) throws(StateError) {
+        var writer = WireWriter()
+        writer.write(admissionPages)
+        let bytes = writer.bytes
+        try unwrapping { () throws(FileError) in try SystemFile.replace(admissionPath, with: bytes) }
     }
 
     package func save(_ cache: PeerCache) throws(StateError) {

@@ -22,6 +22,7 @@ package final class StreamHub: Sendable {
         var pendingByAddress: [NetworkAddress: Int] = [:]
         var server: (any Channel)?
         var isClosed = false
+        var policy = AdmissionPolicy.open
     }
 
     private let identity: LocalIdentity
@@ -79,7 +80,20 @@ package final class StreamHub: Sendable {
     }
 
     /// Tells how to reach a peer.
-    package func learn(_ contact: Contact) { state.withLock { $0.contacts[contact.peer] = contact } }
+    package func learn(_ contact: Contact) {
+        state.withLock { if $0.policy.keeps(contact.peer) { $0.contacts[contact.peer] = contact } }
+    }
+
+    /// Answers and keeps only the peers of the policy from now on; streams with others end at once.
+    package func restrict(to policy: AdmissionPolicy) {
+        let links = state.withLock { state in
+            state.policy = policy
+            let over = state.order.filter { !policy.keeps($0.peer) }
+            for key in over { state.contacts[key.peer] = nil }
+            return over.compactMap { state.links[$0] }
+        }
+        for link in links { link.closeAll() }
+    }
 
     /// Sends a message; returns when its last byte has been handed to the connection. Suspends while the peer reads
     /// slowly. Messages of one peer and class keep their order; one that was handed over may still be lost with its
@@ -132,7 +146,7 @@ package final class StreamHub: Sendable {
 
     private func link(_ peer: PeerID, _ trafficClass: TrafficClass, mustBeKnown: Bool) -> StreamLink? {
         state.withLock { state in
-            guard !state.isClosed else { return nil }
+            guard !state.isClosed, state.policy.keeps(peer) else { return nil }
             let key = LinkKey(peer: peer, trafficClass: trafficClass)
             if let link = state.links[key] { return link }
             guard !mustBeKnown || state.contacts[peer] != nil else { return nil }
@@ -167,7 +181,7 @@ package final class StreamHub: Sendable {
         var reason = "it has no known address"
         while link.wantsConnection() {
             if state.withLock({ $0.isClosed }) { return link.failOutbox(.closed) }
-            if let contact = state.withLock({ $0.contacts[link.peer] }) {
+            if let contact = state.withLock({ $0.policy.keeps(link.peer) ? $0.contacts[link.peer] : nil }) {
                 for address in contact.addresses where link.wantsConnection() {
                     do { return try await connect(link, contact, address) } catch { reason = "\(address): \(error)" }
                 }
@@ -281,7 +295,7 @@ package final class StreamHub: Sendable {
             let ephemeral = AgreementKey(secret: SystemEntropy().secretBytes(count: 32)),
             let answer = try? answerer.answer(hello, preferred: configuration.suites, ephemeral: ephemeral),
             let trafficClass = TrafficClass(rawValue: answer.opening.channel),
-            state.withLock({ $0.hellos.admit(answer.opening) }),
+            state.withLock({ $0.policy.answers(answer.opening.peer) && $0.hellos.admit(answer.opening) }),
             let link = link(answer.opening.peer, trafficClass, mustBeKnown: false),
             !link.refusesHello(own: identity.peer)
         else { return nil }

@@ -20,6 +20,8 @@ package final class UDPEndpoint: Sendable {
         case moved(PeerID, NetworkAddress)
         /// Payloads for a peer could not be sent and are gone.
         case failed(PeerID, SessionFailure)
+        /// A peer that is not admitted was turned away.
+        case refused(PeerID)
     }
 
     package let eventLoop: any EventLoop
@@ -121,6 +123,9 @@ package final class UDPEndpoint: Sendable {
 
     /// This machine has got other addresses: shows them to all peers with a session.
     package func networkChanged() { perform(.networkChanged, at: nil) }
+
+    /// Answers and keeps only the peers of the policy from now on.
+    package func restrict(to policy: AdmissionPolicy) { perform(.restrict(policy), at: nil) }
 
     /// Makes new keys with a peer that did not answer.
     package func renew(_ peer: PeerID) { perform(.renew(peer), at: nil) }
@@ -235,6 +240,7 @@ final class SessionShell {
             case .transmit(let bytes, let address): transmit(bytes, to: address, at: now)
             case .deliver(let payload, let peer, let address):
                 onEvent(.payload(payload, from: peer, address: address, receivedAt: now))
+            case .refused(let peer): onEvent(.refused(peer))
             case .established(let peer, let key, let address): onEvent(.established(peer, key, address))
             case .moved(let peer, let address): onEvent(.moved(peer, address))
             case .failed(let peer, let reason): onEvent(.failed(peer, reason))

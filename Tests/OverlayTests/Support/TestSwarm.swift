@@ -10,6 +10,7 @@ struct TestSwarm {
         var events: [(at: Instant, event: OverlayEvent)] = []
         var sentBytes = 0
         var sentDatagrams = 0
+        var receivedDatagrams = 0
         var largestPayload = 0
         var pausedUntil: Instant?
     }
@@ -32,14 +33,17 @@ struct TestSwarm {
     private var generator: SeededGenerator
     private var places: [PeerID: Int] = [:]
 
-    init(count: Int, seed: UInt64, configuration: OverlayNode.Configuration = .quiet) {
+    init(
+        count: Int, seed: UInt64, configuration: OverlayNode.Configuration = .quiet,
+        others: [Int: OverlayNode.Configuration] = [:]
+    ) {
         generator = SeededGenerator(seed: seed)
         for number in 0..<count {
             places[Fixtures.peer(number)] = number
             nodes.append(
                 Node(
                     core: OverlayNode(
-                        configuration: configuration, contact: Fixtures.contact(number),
+                        configuration: others[number] ?? configuration, contact: Fixtures.contact(number),
                         signer: Fixtures.signer(number),
                         incarnation: 1000, seed: generator.next())))
             group.append(0)
@@ -91,7 +95,7 @@ struct TestSwarm {
                     .arrive(payload, from: number, to: target),
                     at: now + .seconds(delay.lowerBound + span * generator.unit()))
             case .event(let event): nodes[number].events.append((now, event))
-            case .learn, .forget, .renewSession: break
+            case .learn, .forget, .renewSession, .restrict: break
             }
         }
         if let deadline = nodes[number].core.nextDeadline { queue.insert(.wake(number), at: max(deadline, now)) }
@@ -114,6 +118,7 @@ struct TestSwarm {
                 if let end = nodes[target].pausedUntil, end > now {
                     queue.insert(happening, at: end)
                 } else {
+                    nodes[target].receivedDatagrams += 1
                     feed(.datagram(payload, from: Fixtures.peer(sender)), to: target)
                 }
             case .wake(let number):

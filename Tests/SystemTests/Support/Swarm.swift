@@ -38,10 +38,10 @@ final class Swarm {
     }
 
     /// Makes the first node's identity and swarm, runs the body, and leaves nothing behind.
-    static func with(_ body: (Swarm) async throws -> Void) async throws {
+    static func with(closed: Bool = false, _ body: (Swarm) async throws -> Void) async throws {
         let swarm = try Swarm()
         do {
-            try await swarm.create()
+            try await swarm.create(closed: closed)
             try await body(swarm)
         } catch {
             swarm.printLogs()
@@ -51,12 +51,13 @@ final class Swarm {
         swarm.tearDown()
     }
 
-    private func create() async throws {
+    private func create(closed: Bool) async throws {
         let first = addNode()
-        let made = try await run([
-            "init", "--state", first.state, "--name", first.name, "--swarm", "test", "--listen",
-            "127.0.0.1:\(first.port)",
-        ])
+        let made = try await run(
+            [
+                "init", "--state", first.state, "--name", first.name, "--swarm", "test", "--listen",
+                "127.0.0.1:\(first.port)",
+            ] + (closed ? ["--closed"] : []))
         guard made.status == 0 else { throw HarnessError("weft init failed: \(made.errors)") }
         ticket = made.output.trimmingCharacters(in: .whitespacesAndNewlines)
         guard ticket.hasPrefix("weft1") else { throw HarnessError("weft init printed no ticket: \(made.output)") }
