@@ -73,6 +73,7 @@ import Wire
     @Test func tamperingWithAnyByteIsNoticed() throws {
         for kind in SessionMessage.Kind.allCases where kind != .cookieReply {
             let net = try SessionNetwork()
+            if kind == .refusal { net.handle(1, .restrict(.closed([net.identities[1].peer]))) }
             net.send("one", from: 0, to: 1)
             while let first = net.inFlight.first, first.bytes[0] != kind.rawValue {
                 net.inFlight.removeFirst()
@@ -89,7 +90,11 @@ import Wire
                 #expect(effects.isEmpty, "byte \(position) of \(kind) led to \(effects)")
             }
             net.settle()
-            #expect(net.texts(1) == ["one"], "the honest \(kind) still works")
+            if kind == .refusal {
+                #expect(net.failed[0].map(\.1) == [.notAdmitted], "the honest refusal is still understood")
+            } else {
+                #expect(net.texts(1) == ["one"], "the honest \(kind) still works")
+            }
         }
     }
 

@@ -35,6 +35,7 @@ struct DatagramTests {
         switch message {
         case .membership(let message): message.datagramBytes
         case .gossip(let message): message.datagramBytes
+        case .admission(let message): message.datagramBytes
         case .probing(let message): message.datagramBytes
         }
     }
