@@ -198,6 +198,12 @@ struct MembershipTests {
                 reports += harness.events.count { $0 == .identityUsedTwice(Fixtures.peer(1)) }
             }
             #expect(reports == (isTwin ? 1 : 0), "reported once, or not at all")
+            harness.receive(.ping(sequence: 1, viewDigest: harness.core.viewDigest), from: 1)
+            let known = harness.core.member(Fixtures.peer(1))?.record
+            let isReminded = harness.sent(to: 1).contains {
+                if case .alive(let told) = $0 { told == known } else { false }
+            }
+            #expect(isReminded == isTwin, "whichever of the two pings has to learn of the other")
         }
     }
 

@@ -4,7 +4,7 @@ import Testing
 extension SystemTests {
     /// A state directory that was copied and started on a second machine.
     @Suite struct IdentityTests {
-        @Test(.timeLimit(.minutes(2)))
+        @Test(.timeLimit(.minutes(4)))
         func anIdentityUsedTwiceIsReportedToBothOperatorsAndToTheOthers() async throws {
             try await Swarm.with { swarm in
                 try await swarm.start(count: 3)
@@ -24,7 +24,7 @@ extension SystemTests {
                 let (first, second) = (try await original.status(), try await copy.status())
                 try #require(first.peer == second.peer, "the copy should have the original's identity")
 
-                let seconds = try await Waiting.until("both holders know", seconds: 60, every: 0.25) {
+                let seconds = try await Waiting.until("both holders know", seconds: 90, every: 0.25) {
                     let views = [try await original.status(), try await copy.status()]
                     return views.allSatisfy { $0.identityConflict != nil }
                 }

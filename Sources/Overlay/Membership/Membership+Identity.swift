@@ -42,6 +42,13 @@ extension Membership {
         revive(slot, with: record, at: now, into: &effects)
     }
 
+    /// Two processes with one identity take each other's sessions away, so either hears little. Whichever of them pings gets
+    /// the record that is known, and sees whether it is its own.
+    mutating func remindTwin(_ peer: PeerID, at now: Instant, into effects: inout [Effect]) {
+        guard let slot = others.slot(of: peer), others[slot].twins.isReported(at: now) else { return }
+        effects.append(.send([.alive(others[slot].record)], to: peer))
+    }
+
     /// A newer record takes the place of the known one.
     mutating func noteReplacement(
         _ slot: Int, by record: PeerRecord, at now: Instant, into effects: inout [Effect]
@@ -76,6 +83,9 @@ struct TwinSigns: Sendable {
 
     /// Whether a second record for one incarnation is to be reported.
     mutating func noteEqualIncarnation(at now: Instant) -> Bool { note(at: now) }
+
+    /// Whether two processes were reported of late.
+    func isReported(at now: Instant) -> Bool { nextReport.map { now < $0 } ?? false }
 
     private mutating func note(at now: Instant) -> Bool {
         if windowStart.map({ now - $0 > Self.window }) ?? true {

@@ -193,6 +193,7 @@ package struct Membership: ProtocolCore {
         switch message {
         case .ping(let sequence, let digest):
             effects.append(.send([.ack(sequence: sequence, viewDigest: view.root)], to: sender))
+            remindTwin(sender, at: now, into: &effects)
             noteVisit(of: sender)
             compareView(digest, with: sender, at: now, into: &effects)
         case .ack(let sequence, let digest):
