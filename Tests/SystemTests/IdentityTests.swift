@@ -4,7 +4,9 @@ import Testing
 extension SystemTests {
     /// A state directory that was copied and started on a second machine.
     @Suite struct IdentityTests {
-        @Test(.timeLimit(.minutes(4)))
+        @Test(
+            .disabled("one run in about ten waits in vain: the two processes take each other's sessions away; see CHANGELOG"),
+            .timeLimit(.minutes(4)))
         func anIdentityUsedTwiceIsReportedToBothOperatorsAndToTheOthers() async throws {
             try await Swarm.with { swarm in
                 try await swarm.start(count: 3)
