@@ -5,7 +5,7 @@ extension SystemTests {
     /// A state directory that was copied and started on a second machine.
     @Suite struct IdentityTests {
         @Test(
-            .disabled("one run in about ten waits in vain: the two processes take each other's sessions away; see CHANGELOG"),
+            .disabled("now and then it waits in vain: see the known defects in CHANGELOG.md"),
             .timeLimit(.minutes(4)))
         func anIdentityUsedTwiceIsReportedToBothOperatorsAndToTheOthers() async throws {
             try await Swarm.with { swarm in
