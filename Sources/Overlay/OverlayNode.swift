@@ -133,32 +133,35 @@ package struct OverlayNode: ProtocolCore {
             ownDrops.count(.malformed)
             return blame(sender, for: .malformed, at: now, into: &routed)
         }
-        let before = (membership.counters.misbehaviours, gossip.counters.misbehaviours)
-        defer {
-            if membership.counters.misbehaviours != before.0, let reason = membership.counters.lastMisbehaviour {
-                blame(sender, for: reason, at: now, into: &routed)
-            } else if gossip.counters.misbehaviours != before.1, let reason = gossip.counters.lastMisbehaviour {
-                blame(sender, for: reason, at: now, into: &routed)
-            }
-        }
         for message in messages {
             // A page among the messages may have changed what the sender may say.
             guard admission.policy.keeps(sender) else { return ownDrops.count(.notAdmitted) }
             guard admission.isReady || message.isAboutAdmission else { return ownDrops.count(.notAdmitted) }
+            let before = misbehaviours
+            var reason: OverlayDrop?
             switch message {
             case .admission(let message):
                 admission.handle(.receive(message, from: sender), at: now, into: &routed.admission)
+                reason = admission.counters.lastMisbehaviour
                 routeAdmission(&routed, at: now)
             case .membership(let message):
                 membership.handle(.receive(message, from: sender), at: now, into: &routed.membership)
+                reason = membership.counters.lastMisbehaviour
                 // A newcomer's entries may follow its record in the same datagram.
                 routeMembership(&routed, at: now)
             case .gossip(let message):
                 gossip.handle(.receive(message, from: sender), at: now, into: &routed.gossip)
+                reason = gossip.counters.lastMisbehaviour
             case .probing(let message):
                 probing.handle(.receive(message, from: sender), at: now, into: &routed.probing)
             }
+            if misbehaviours != before, let reason { blame(sender, for: reason, at: now, into: &routed) }
         }
+    }
+
+    /// Drops so far for which a sender is to blame.
+    private var misbehaviours: UInt64 {
+        membership.counters.misbehaviours + gossip.counters.misbehaviours + admission.counters.misbehaviours
     }
 
     /// Names a peer that misbehaves, but not at the rate at which it does.
