@@ -9,6 +9,9 @@ extension FuzzTarget {
         messages("overlay-admission", AdmissionMessage.self, seeds: { OverlaySamples.admission }),
         codec("overlay-admission-page", seeds: { [OverlaySamples.admissionPage] }),
         messages("overlay-gossip", GossipMessage.self, seeds: { OverlaySamples.gossip }),
+        messages(
+            "overlay-addresses", AddressMessage.self,
+            seeds: { (UInt64(0)..<2).map { .observed(FuzzSamples.contact($0 + 1).addresses[0]) } }),
         FuzzTarget(
             "overlay-payload", maximumByteCount: Limits.datagramPayloadBytes,
             seeds: {
@@ -27,6 +30,8 @@ extension FuzzTarget {
                     } else if case .gossip(let message) = message {
                         written += message.datagramBytes
                     } else if case .admission(let message) = message {
+                        written += message.datagramBytes
+                    } else if case .addresses(let message) = message {
                         written += message.datagramBytes
                     } else {
                         return true  // probing messages, which have a target of their own

@@ -12,6 +12,7 @@ package struct OverlayNode: ProtocolCore {
         package var gossip = GossipConfiguration()
         package var probing = Probing.Configuration()
         package var admission = Admission.Configuration.open
+        package var addresses = Addresses.Configuration()
 
         package init() {}
     }
@@ -20,6 +21,7 @@ package struct OverlayNode: ProtocolCore {
     private var gossip: Gossip
     private var probing: Probing
     private var admission: Admission
+    private var addresses: Addresses
     private var ownDrops = OverlayCounters()
     private var outbox = Outbox()
     private var hasLeft = false
@@ -41,6 +43,7 @@ package struct OverlayNode: ProtocolCore {
         probing = Probing(configuration: configuration.probing, local: contact.peer, seed: generator.next())
         admission = Admission(
             configuration: configuration.admission, signer: signer, firstVersion: incarnation, seed: generator.next())
+        addresses = Addresses(configuration: configuration.addresses, local: contact.addresses)
     }
 
     /// This peer.
@@ -48,6 +51,12 @@ package struct OverlayNode: ProtocolCore {
 
     /// This peer's newest record.
     package var record: PeerRecord { membership.ownRecord }
+
+    /// How this peer's datagrams look from outside.
+    package var natKind: NATKind { addresses.natKind }
+
+    /// The addresses at which others see this peer and which are not of its own interfaces.
+    package var observedAddresses: [NetworkAddress] { addresses.observed }
 
     /// Everybody known, with this peer, sorted by identity.
     package var members: [Member] { membership.members }
@@ -77,12 +86,15 @@ package struct OverlayNode: ProtocolCore {
     package func link(to peer: PeerID) -> ProbedLink? { probing.link(to: peer) }
 
     /// What was dropped, by reason, since the start.
-    package var counters: OverlayCounters { ownDrops + membership.counters + gossip.counters + admission.counters }
+    package var counters: OverlayCounters {
+        ownDrops + membership.counters + gossip.counters + admission.counters + addresses.counters
+    }
 
     package var nextDeadline: Instant? {
         guard !hasLeft else { return nil }
         let deadlines = [
             membership.nextDeadline, gossip.nextDeadline, probing.nextDeadline, admission.nextDeadline,
+            addresses.nextDeadline,
         ]
         return deadlines.compactMap { $0 }.min()
     }
@@ -104,13 +116,14 @@ package struct OverlayNode: ProtocolCore {
             membership.handle(.timer, at: now, into: &routed.membership)
             gossip.handle(.timer, at: now, into: &routed.gossip)
             probing.handle(.timer, at: now, into: &routed.probing)
-        case .sessionEstablished: break
+            addresses.handle(.timer, at: now, into: &routed.addresses)
+        case .sessionEstablished(let peer, let address):
+            addresses.handle(.sessionEstablished(peer, address), at: now, into: &routed.addresses)
         case .sessionFailed(let peer):
             membership.handle(.sessionFailed(peer), at: now, into: &routed.membership)
         case .publish(let key, let value):
             gossip.handle(.publish(key, value: value), at: now, into: &routed.gossip)
-        case .setAddresses(let addresses):
-            membership.handle(.setAddresses(addresses), at: now, into: &routed.membership)
+        case .setAddresses(let local): addresses.handle(.setLocal(local), at: now, into: &routed.addresses)
         case .leave:
             membership.handle(.leave, at: now, into: &routed.membership)
             hasLeft = true
@@ -122,7 +135,7 @@ package struct OverlayNode: ProtocolCore {
         case .knocked(let peer): admission.handle(.knocked(peer), at: now, into: &routed.admission)
         }
         route(&routed, at: now, into: &effects)
-        flush(into: &effects)
+        flush(at: now, into: &effects)
     }
 
     private mutating func receive(
@@ -149,6 +162,8 @@ package struct OverlayNode: ProtocolCore {
                 reason = membership.counters.lastMisbehaviour
                 // A newcomer's entries may follow its record in the same datagram.
                 routeMembership(&routed, at: now)
+            case .addresses(let message):
+                addresses.handle(.receive(message, from: sender), at: now, into: &routed.addresses)
             case .gossip(let message):
                 gossip.handle(.receive(message, from: sender), at: now, into: &routed.gossip)
                 reason = gossip.counters.lastMisbehaviour
@@ -185,6 +200,7 @@ package struct OverlayNode: ProtocolCore {
         var gossip: [Gossip.Effect] = []
         var probing: [Probing.Effect] = []
         var admission: [Admission.Effect] = []
+        var addresses: [Addresses.Effect] = []
         var effects: [OverlayEffect] = []
         var graphChanged = false
     }
@@ -192,6 +208,7 @@ package struct OverlayNode: ProtocolCore {
     private mutating func route(_ routed: inout Routed, at now: Instant, into effects: inout [Effect]) {
         routeAdmission(&routed, at: now)
         routeMembership(&routed, at: now)
+        routeAddresses(&routed, at: now)
         routeProbing(&routed, at: now)
         routeGossip(&routed)
         effects += routed.effects
@@ -230,6 +247,7 @@ package struct OverlayNode: ProtocolCore {
             case .learn(let contact): routed.effects.append(.learn(contact))
             case .forget(let peer):
                 gossip.handle(.memberForgotten(peer), at: now, into: &routed.gossip)
+                addresses.handle(.memberForgotten(peer), at: now, into: &routed.addresses)
                 routed.effects.append(.forget(peer))
             case .renewSession(let peer): routed.effects.append(.renewSession(peer))
             case .roundTrip(let peer, let duration):
@@ -241,17 +259,27 @@ package struct OverlayNode: ProtocolCore {
                     admission.handle(.memberUp(peer), at: now, into: &routed.admission)
                     gossip.handle(.memberUp(peer), at: now, into: &routed.gossip)
                     probing.handle(.memberUp(peer), at: now, into: &routed.probing)
+                    addresses.handle(.memberUp(peer), at: now, into: &routed.addresses)
                     routed.graphChanged = true
                 case .memberDown(let peer), .memberLeft(let peer):
                     admission.handle(.memberDown(peer), at: now, into: &routed.admission)
                     gossip.handle(.memberDown(peer), at: now, into: &routed.gossip)
                     probing.handle(.memberDown(peer), at: now, into: &routed.probing)
+                    addresses.handle(.memberDown(peer), at: now, into: &routed.addresses)
                     routed.graphChanged = true
                 default: break
                 }
                 routed.effects.append(.event(event))
             }
         }
+    }
+
+    private mutating func routeAddresses(_ routed: inout Routed, at now: Instant) {
+        for case .publish(let published) in routed.addresses {
+            membership.handle(.setAddresses(published), at: now, into: &routed.membership)
+        }
+        routed.addresses.removeAll(keepingCapacity: true)
+        routeMembership(&routed, at: now)
     }
 
     /// A probing datagram leaves as it is and at once: its size and its distance to the next one are what is measured.
@@ -285,12 +313,13 @@ package struct OverlayNode: ProtocolCore {
     }
 
     /// Turns the outbox into datagrams, with news and entries in the room that is left.
-    private mutating func flush(into effects: inout [Effect]) {
+    private mutating func flush(at now: Instant, into effects: inout [Effect]) {
         for parcel in outbox.takeAll() where admission.policy.keeps(parcel.peer) {
             var packer = DatagramPacker(datagrams: parcel.datagrams)
             for message in parcel.messages { packer.append(message) }
             // Whom this peer asks for its first list is not known to be a member.
             if !hasLeft, admission.isReady {
+                if let report = addresses.takeReport(for: parcel.peer, at: now) { packer.append(report.datagramBytes) }
                 membership.fill(&packer)
                 gossip.fill(&packer)
             }

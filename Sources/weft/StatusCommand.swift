@@ -33,6 +33,7 @@ struct StatusCommand: AsyncParsableCommand {
         }
         row("running", "\(HumanText.duration(seconds: status.uptimeSeconds)), process \(status.processID)")
         row("listening", status.listenAddress + ", given to others: " + status.addresses.joined(separator: ", "))
+        row("NAT", Self.natText(status))
         row("peers", "\(status.alivePeers) alive of \(status.knownPeers) known")
         row(
             "graph",
@@ -53,6 +54,18 @@ struct StatusCommand: AsyncParsableCommand {
                 + "\(Figures.bytes(Double(traffic.streamBytesReceived))) in; \(traffic.datagramsDropped) dropped")
         if let job = status.job {
             row("job", "\(job.name): \(job.role), step \(job.step) of \(job.steps)")
+        }
+    }
+
+    /// What others report of this node's address, in words.
+    private static func natText(_ status: NodeStatus) -> String {
+        let seen =
+            status.observedAddresses.isEmpty ? "" : ", seen at " + status.observedAddresses.joined(separator: ", ")
+        switch status.natKind {
+        case "none": return "none: others see an address of this machine"
+        case "endpoint-independent": return "endpoint-independent: all see the same address" + seen
+        case "address-dependent": return "address-dependent (symmetric): each peer sees another port" + seen
+        default: return "unknown: no other peer has reported yet"
         }
     }
 }

@@ -34,6 +34,7 @@ struct DatagramTests {
     private func bytes(_ message: OverlayMessage) -> [UInt8] {
         switch message {
         case .membership(let message): message.datagramBytes
+        case .addresses(let message): message.datagramBytes
         case .gossip(let message): message.datagramBytes
         case .admission(let message): message.datagramBytes
         case .probing(let message): message.datagramBytes

@@ -78,7 +78,13 @@ struct NetworkExampleTests {
         return membership.map { ("overlay/" + $0.0, $0.1.datagramBytes) }
             + gossip.map { ("overlay/" + $0.0, $0.1.datagramBytes) }
             + admission.map { ("overlay/" + $0.0, $0.1.datagramBytes) }
-            + [("overlay/capability", capability.wireBytes), ("overlay/admission-page", page.wireBytes)]
+            + [
+                ("overlay/capability", capability.wireBytes), ("overlay/admission-page", page.wireBytes),
+                (
+                    "overlay/observed",
+                    AddressMessage.observed(NetworkAddress(ipv4: (203, 0, 113, 5), port: 7601)).datagramBytes
+                ),
+            ]
     }
 
     @Test("Every message is written as the document shows")

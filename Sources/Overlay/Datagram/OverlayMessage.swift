@@ -3,6 +3,7 @@ package import Wire
 /// Any message that may stand in an overlay datagram; the type byte says whose it is.
 package enum OverlayMessage: Hashable, Sendable {
     case membership(MembershipMessage)
+    case addresses(AddressMessage)
     case gossip(GossipMessage)
     case probing(ProbingMessage)
     case admission(AdmissionMessage)
@@ -18,6 +19,7 @@ package enum OverlayMessage: Hashable, Sendable {
         while reader.remaining > 0 {
             let type: UInt8 = try reader.read()
             switch type {
+            case AddressMessage.types: messages.append(.addresses(try AddressMessage(type: type, from: &reader)))
             case MembershipMessage.types: messages.append(.membership(try MembershipMessage(type: type, from: &reader)))
             case GossipMessage.types: messages.append(.gossip(try GossipMessage(type: type, from: &reader)))
             case ProbingMessage.types: messages.append(.probing(try ProbingMessage(type: type, from: &reader)))

@@ -12,6 +12,7 @@ extension Node: NodeControl {
         let members = await members()
         let snapshot = try await snapshot()
         let links = LiveGraph(snapshot).linkCounts
+        let reach = try await driver.read { ($0.record.contact.addresses, $0.observedAddresses, $0.natKind) }
         let capability =
             capability
             ?? Capability(
@@ -21,7 +22,8 @@ extension Node: NodeControl {
             peer: identity.peer, name: configuration.name, swarm: swarmName, version: configuration.version,
             processID: Int(ProcessInfo.processInfo.processIdentifier), stateDirectory: configuration.state.path,
             uptimeSeconds: (MonotonicClock.now - startedAt).seconds, listenAddress: listenAddress.description,
-            addresses: addresses.map(\.description), alivePeers: members.count { $0.state.isLive },
+            addresses: reach.0.map(\.description), observedAddresses: reach.1.map(\.description),
+            natKind: reach.2.rawValue, alivePeers: members.count { $0.state.isLive },
             knownPeers: members.count, graphDigest: snapshot.digest.description,
             measuredLinks: links.measured, totalLinks: links.total,
             capability: CapabilityView(capability), traffic: await traffic(),

@@ -30,6 +30,10 @@ package struct NodeStatus: Codable, Hashable, Sendable {
     package var listenAddress: String
     /// Addresses that it gives to others, in order of preference.
     package var addresses: [String]
+    /// Addresses, not of this machine, at which others see it.
+    package var observedAddresses: [String]
+    /// "none", "endpoint-independent", "address-dependent" (symmetric), or "unknown" while nobody has reported.
+    package var natKind: String
     /// Members that are alive, this node included.
     package var alivePeers: Int
     /// Members of which the node knows, whatever their state.
@@ -51,7 +55,8 @@ package struct NodeStatus: Codable, Hashable, Sendable {
 
     package init(
         peer: PeerID, name: String, swarm: String, version: String, processID: Int, stateDirectory: String,
-        uptimeSeconds: Double, listenAddress: String, addresses: [String], alivePeers: Int, knownPeers: Int,
+        uptimeSeconds: Double, listenAddress: String, addresses: [String], observedAddresses: [String] = [],
+        natKind: String = "unknown", alivePeers: Int, knownPeers: Int,
         graphDigest: String, measuredLinks: Int, totalLinks: Int, capability: CapabilityView, traffic: TrafficView,
         admission: Admission = .open, job: JobView? = nil, identityConflict: IdentityConflictView? = nil,
         identitiesUsedTwice: [PeerID] = []
@@ -65,6 +70,8 @@ package struct NodeStatus: Codable, Hashable, Sendable {
         self.uptimeSeconds = uptimeSeconds
         self.listenAddress = listenAddress
         self.addresses = addresses
+        self.observedAddresses = observedAddresses
+        self.natKind = natKind
         self.alivePeers = alivePeers
         self.knownPeers = knownPeers
         self.graphDigest = graphDigest

@@ -18,6 +18,9 @@ struct StatusView: Decodable, Sendable {
     let measuredLinks: Int
     let totalLinks: Int
     let traffic: Traffic
+    let addresses: [String]
+    let observedAddresses: [String]
+    let natKind: String
     let identityConflict: IdentityConflict?
     let identitiesUsedTwice: [String]
 
