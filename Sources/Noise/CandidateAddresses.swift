@@ -9,6 +9,9 @@ struct CandidateAddresses {
     /// Addresses in one attempt: they share an initiation of 240 bytes.
     static let batchSize = 4
 
+    /// Every address, in the order in which they are tried.
+    var all: [NetworkAddress] { ordered }
+
     private let ordered: [NetworkAddress]
 
     /// `lastGood` is where the peer was last heard; it comes first whatever its family.

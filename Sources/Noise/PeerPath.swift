@@ -15,6 +15,10 @@ struct PeerPath: Sendable {
     /// Challenges to one address; the last goes unanswered 3.75 s after the first.
     static let attempts = 4
 
+    /// After a choice of this end, datagrams that the peer sent from its former address before it knew do not move it back
+    /// for so long (longer than any usable round trip).
+    static let steadyTime: Duration = .seconds(1)
+
     /// What an arriving datagram meant for the path.
     enum Arrival: Hashable {
         case unchanged
@@ -37,6 +41,7 @@ struct PeerPath: Sendable {
     private(set) var endpoint: NetworkAddress?
     private var proven: [NetworkAddress] = []  // the last one proven last
     private var trial: Trial?
+    private var steadyUntil: Instant?
 
     /// When a challenge is to be repeated or has failed.
     var deadline: Instant? { trial?.next }
@@ -54,6 +59,7 @@ struct PeerPath: Sendable {
             return .unchanged
         }
         guard isNewest else { return .unchanged }
+        if let steadyUntil, now < steadyUntil, proven.contains(source) { return .unchanged }
         let isFirst = endpoint == nil
         endpoint = source
         trial = nil
@@ -74,6 +80,12 @@ struct PeerPath: Sendable {
     mutating func settle(at address: NetworkAddress) {
         endpoint = address
         prove(address)
+    }
+
+    /// Of several addresses at which the peer answers, this end wants this one.
+    mutating func choose(_ address: NetworkAddress, at now: Instant) {
+        settle(at: address)
+        steadyUntil = now + Self.steadyTime
     }
 
     /// The token of a challenge has come back; whether it was the one that was sent.

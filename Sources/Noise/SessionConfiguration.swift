@@ -110,6 +110,9 @@ package struct SessionCounters: Sendable {
     /// Challenges to addresses to which peers seemed to move, and how many of the addresses were not proven.
     package var pathsChallenged: UInt64 = 0
     package var pathsRefused: UInt64 = 0
+    /// Measurements of several addresses of a peer, and how many of them led to another address.
+    package var pathsSurveyed: UInt64 = 0
+    package var pathsChosen: UInt64 = 0
     private var drops = [UInt64](repeating: 0, count: SessionDrop.allCases.count)
 
     package init() {}

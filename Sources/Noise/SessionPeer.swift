@@ -128,6 +128,10 @@ final class SessionPeer {
     var isLearnt = false
     /// Where its datagrams go now.
     var path = PeerPath()
+    /// The measurement of its other addresses under way, when the last began, and what was sent since.
+    var survey: PathSurvey?
+    var lastSurvey: Instant?
+    var usesSinceSurvey = 0
     /// Where the initiation came from that made `next`.
     var nextSource: NetworkAddress?
 

@@ -47,6 +47,9 @@ extension SessionTable {
             }
             transmit(datagram, to: source, into: &effects)
         case .response(let token):
+            if peer.survey?.answer(token, from: source, at: now) == true {
+                return runSurvey(of: peer, at: now, into: &effects)
+            }
             guard peer.path.answer(token), let endpoint = peer.path.endpoint else {
                 return counters.count(.unknownSession)
             }
@@ -66,6 +69,7 @@ extension SessionTable {
     func announceMove(at now: Instant, into effects: inout [Effect]) {
         for peer in ordered {
             guard let session = peer.current, now - session.createdAt < configuration.rejectAfter else { continue }
+            peer.lastSurvey = nil
             seal([], on: session, to: peer, at: now, into: &effects)
         }
     }

@@ -29,6 +29,7 @@ extension SessionTable {
         if expired(peer.next) { peer.next = nil }
 
         runPath(of: peer, at: now, into: &effects)
+        runSurvey(of: peer, at: now, into: &effects)
         tryNextTarget(of: peer, at: now, into: &effects)
         if let handshake = peer.handshake, handshake.retryAt <= now {
             if now - handshake.since >= configuration.giveUpAfter {
@@ -43,6 +44,7 @@ extension SessionTable {
         var deadlines = peer.sessions.map { $0.createdAt + configuration.rejectAfter }
         if let handshake = peer.handshake { deadlines.append(handshake.nextTargetAt ?? handshake.retryAt) }
         if let deadline = peer.path.deadline { deadlines.append(deadline) }
+        if let survey = peer.survey { deadlines.append(survey.deadline) }
         return deadlines.min()
     }
 }

@@ -43,6 +43,7 @@ extension SessionTable {
             return
         }
         transmit(datagram, to: address, into: &effects)
+        noteUse(of: peer, on: session, at: now, into: &effects)
     }
 
     func receiveTransport(
@@ -59,11 +60,12 @@ extension SessionTable {
         case .payload(let payload, let isNewest):
             // The initiator has received our answer where its initiation came from.
             if session === peer.next, source == peer.nextSource { peer.path.prove(source) }
-            follow(
-                peer, to: source, byteCount: datagram.count, isNewest: isNewest && session !== peer.previous, at: now,
-                into: &effects)
+            // A challenge or its response tries a path and does not move the sender to it (RFC 9000, 9.1: probing).
+            let message = PathMessage(payload)
+            let moves = isNewest && session !== peer.previous && (message == nil || session === peer.next)
+            follow(peer, to: source, byteCount: datagram.count, isNewest: moves, at: now, into: &effects)
             if session === peer.next { promote(peer, session, source: source, at: now, into: &effects) }
-            if let message = PathMessage(payload) {
+            if let message {
                 receive(message, of: peer, from: source, at: now, into: &effects)
             } else if !payload.isEmpty {
                 effects.append(.deliver(payload, from: peer.peer, address: source))

@@ -127,7 +127,11 @@ package final class SessionTable: ProtocolCore {
             return
         }
         peer.isLearnt = true
-        peer.addresses = Array(contact.addresses.prefix(Limits.addressesPerRecord))
+        let addresses = Array(contact.addresses.prefix(Limits.addressesPerRecord))
+        if peer.addresses != addresses {
+            peer.addresses = addresses
+            peer.lastSurvey = nil
+        }
         // A proven key stays while it serves; afterwards the peer may have come back with another.
         if !peer.isKeyProven || peer.current == nil { setKey(contact.agreementKey, of: peer) }
     }

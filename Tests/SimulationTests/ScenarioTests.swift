@@ -55,6 +55,19 @@ import Testing
         #expect(report.violations == [], "seed \(seed)")
     }
 
+    @Test("Peers with several addresses use the nearest, do not hop, and survive the death of a path")
+    func paths() throws {
+        let report = run(.paths, peers: 6, seconds: 20)
+        #expect(report.violations == [])
+        let paths = try #require(report.paths)
+        let (first, chosen) = try (#require(paths.firstExcessSeconds), #require(paths.chosenExcessSeconds))
+        #expect(first.count == 30 && chosen.count == 30)
+        #expect(first.most > 0.015, "IPv6 comes first, which is not the nearest here: \(first.most) s")
+        #expect(chosen.most < 0.011, "\(chosen.most) s beyond the nearest path")
+        #expect((paths.longestSilenceSeconds ?? 99) < 3)
+        #expect(run(.paths, peers: 6, seconds: 20).digest == report.digest, "the same seed gives the same run")
+    }
+
     @Test("The same seed gives the same run, another seed another")
     func reproducible() {
         let first = run(.chaos, peers: 10, seed: 9, seconds: 8)

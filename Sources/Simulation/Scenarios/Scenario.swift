@@ -20,6 +20,8 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
     case chaos
     /// One peer in ten lies in one of the ways of `Lie`.
     case liar
+    /// Peers have several addresses each, of which some get slow and some die (`PathScenario`; nobody joins anything).
+    case paths
     /// What a `ScenarioScript` says.
     case script
 
@@ -36,6 +38,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
         case .measure: "links are measured and compared with the truth"
         case .chaos: "random faults of every kind, then the network heals"
         case .liar: "a tenth of the peers forge, replay, equivocate, exceed limits or send garbage"
+        case .paths: "peers with several addresses find the nearest, and another when it gets slow or dies"
         case .script: "what a file says (--file)"
         }
     }
@@ -44,7 +47,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
     package var defaultSeconds: Double {
         switch self {
         case .join, .measure, .crash, .leave: 30
-        case .steady, .lossy, .partition, .churn, .chaos: 60
+        case .steady, .lossy, .partition, .churn, .chaos, .paths: 60
         case .liar: 40
         case .script: 0
         }

@@ -21,6 +21,7 @@ package struct ScenarioRunner {
     package static func run(
         _ options: ScenarioOptions, progress: ((Double) -> Void)? = nil, tracer: ((TraceLine) -> Void)? = nil
     ) -> SimulationReport {
+        if options.scenario == .paths { return PathScenario.run(options, progress: progress) }
         var runner = ScenarioRunner(options)
         runner.progress = progress
         runner.simulator.tracer = tracer
@@ -43,7 +44,7 @@ package struct ScenarioRunner {
     private mutating func play() -> SimulationReport {
         join()
         switch options.scenario {
-        case .join: break
+        case .join, .paths: break
         case .steady: steady()
         case .crash: crash()
         case .leave: leave()

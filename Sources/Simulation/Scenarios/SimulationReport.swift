@@ -31,6 +31,21 @@ package struct SimulationReport: Hashable, Sendable, Codable {
         package var predictedRoundTripError: Spread?
     }
 
+    /// How peers with several addresses chose among them. An excess is how much longer than the least one the round trip of a
+    /// path is, over all ordered pairs of peers.
+    package struct Paths: Hashable, Sendable, Codable {
+        /// Of the paths that the handshakes found, of those chosen by round trip, and after one kind has become slower.
+        package var firstExcessSeconds: Spread?
+        package var chosenExcessSeconds: Spread?
+        package var detourExcessSeconds: Spread?
+        /// The longest time for which a peer did not hear another after a path had died.
+        package var longestSilenceSeconds: Double?
+        /// Changes of path for the first choice, and in all; and handshakes begun.
+        package var firstMoves = 0
+        package var moves = 0
+        package var handshakes = 0
+    }
+
     /// How many beliefs were wrong at a moment, and what was sent.
     package struct Sample: Hashable, Sendable, Codable {
         package var seconds: Double
@@ -70,6 +85,7 @@ package struct SimulationReport: Hashable, Sendable, Codable {
     package var bytesPerPeerPerSecond: Double?
     package var datagramsPerPeerPerSecond: Double?
     package var measurement: Measurement?
+    package var paths: Paths?
     /// Datagrams that reached a core.
     package var deliveries = 0
     /// Packets lost on the way and dropped in full queues.

@@ -93,6 +93,15 @@ package enum ScenarioTable {
                 }
                 return Double(liars - named + wronged)
             },
+            row(
+                "paths", "24 peers with three addresses each; some get slow, some die",
+                "most that a round trip exceeds the least", "ms", atMost: 10, options(.paths, 24)
+            ) { report in
+                guard let paths = report.paths, let chosen = paths.chosenExcessSeconds?.most,
+                    let later = paths.detourExcessSeconds?.most
+                else { return nil }
+                return max(chosen, later) * 1000
+            },
             Row(
                 name: "sweep", title: "50 to 300 peers, \(sweepSeeds) seeds, random faults of every kind",
                 measure: "invariants broken",

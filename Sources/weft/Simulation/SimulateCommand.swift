@@ -160,6 +160,16 @@ struct SimulateCommand: AsyncParsableCommand {
         if let bytes = report.bytesPerPeerPerSecond, let datagrams = report.datagramsPerPeerPerSecond {
             row("traffic", "\(Self.text(bytes)) bytes/s in \(Self.text(datagrams)) datagrams/s a peer")
         }
+        if let paths = report.paths {
+            func milliseconds(_ spread: SimulationReport.Spread?) -> String? {
+                spread.map { "\(Self.text($0.median * 1000)) ms median, \(Self.text($0.most * 1000)) ms most" }
+            }
+            row("beyond the nearest", milliseconds(paths.firstExcessSeconds).map { $0 + ", as first found" })
+            row("once chosen", milliseconds(paths.chosenExcessSeconds))
+            row("after a detour", milliseconds(paths.detourExcessSeconds))
+            row("after a dead path", paths.longestSilenceSeconds.map { "\(Self.text($0)) s of silence at most" })
+            row("changes of path", "\(paths.moves), of them \(paths.firstMoves) at first")
+        }
         if let measurement = report.measurement {
             row("links measured", "\(measurement.measuredLinks) of \(measurement.links)")
             row("bandwidth error", measurement.bandwidthError.map(Self.percent))
