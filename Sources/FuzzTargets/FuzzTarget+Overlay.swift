@@ -159,7 +159,7 @@ enum OverlaySamples {
                 jitter: .microseconds(300), loss: 0.01, receiveBandwidth: Bandwidth(megabits: 100),
                 sendBandwidth: Bandwidth(megabits: 20), confidence: .fine, samples: 9)
         }
-        return LinksPage(reports: reports.sorted { $0.peer < $1.peer })
+        return LinksPage(reports: reports.sorted { $0.prefix < $1.prefix })
     }
 }
 

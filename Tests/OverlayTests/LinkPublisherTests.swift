@@ -44,9 +44,9 @@ import Wire
         let first = publisher.publish(many, isMeasuring: false, at: time(0))
         #expect(first.map(\.index) == [0, 1])
         #expect(first.allSatisfy { $0.value.wireBytes.count <= Limits.entryDatagramValueBytes })
-        #expect(Set(first.flatMap { $0.value.reports.map(\.peer) }).count == 31)
+        #expect(Set(first.flatMap { $0.value.reports.map(\.prefix) }).count == 31)
         // A peer in the middle goes: no news. Another comes: only the page with the free place changes.
-        let fewer = many.filter { $0.peer != many[25].peer }
+        let fewer = many.filter { $0.prefix != many[25].prefix }
         #expect(publisher.publish(fewer, isMeasuring: false, at: time(100)).isEmpty)
         let second = publisher.publish(fewer + [report(40)], isMeasuring: false, at: time(200))
         #expect(second.map(\.index) == [1])
@@ -61,8 +61,8 @@ import Wire
             try LinksPage(wireBytes: LinksPage(reports: [report(2), report(1)]).wireBytes)
         }
         var bytes = page.wireBytes
-        bytes[2 + 36] = 0xFF  // loss above 100 %
-        bytes[2 + 37] = 0xFF
+        bytes[2 + 12] = 0xFF  // loss above 100 %
+        bytes[2 + 13] = 0xFF
         #expect(throws: WireError.outOfRange) { try LinksPage(wireBytes: bytes) }
         #expect(throws: WireError.unknownVersion(9)) { try LinksPage(wireBytes: [9, 0]) }
     }

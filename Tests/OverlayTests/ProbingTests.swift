@@ -95,7 +95,7 @@ import Wire
         bench.give(.ping(bench.peers[1]), to: 2)
         bench.run(seconds: 2)
         let measured = bench.events.contains {
-            if $0.peer == 2, case .measured(let report) = $0.event { report.peer == bench.peers[0] } else { false }
+            if $0.peer == 2, case .measured(let peer, _) = $0.event { peer == bench.peers[0] } else { false }
         }
         let pong = bench.events.contains {
             if $0.peer == 2, case .pong(let peer, let time) = $0.event {

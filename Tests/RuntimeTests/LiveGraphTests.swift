@@ -22,7 +22,7 @@ struct LiveGraphTests {
         let signer = signers[index]
         let capability = Capability(
             name: "p\(index)", cores: 2, memoryBytes: 1 << 30, flopsPerSecond: 1e9, diskFreeBytes: 0, software: "test")
-        let page = LinksPage(reports: reports.sorted { $0.peer < $1.peer })
+        let page = LinksPage(reports: reports.sorted { $0.prefix < $1.prefix })
         let entries = [
             SignedEntry(key: .capability, version: 1, value: capability.wireBytes, signer: signer),
             SignedEntry(key: .links(page: 0), version: 1, value: page.wireBytes, signer: signer),

@@ -44,15 +44,15 @@ package struct LinkPublisher: Sendable {
     /// When `publish` should be called again, as of its last call.
     package private(set) var nextCheck: Instant?
 
-    /// The report of this peer's link that was last published.
-    package func published(_ peer: PeerID) -> LinkReport? {
-        slots.first { $0?.peer == peer }.flatMap { $0 }
+    /// The report that was last published of the link to the peer with this prefix.
+    package func published(_ prefix: UInt64) -> LinkReport? {
+        slots.first { $0?.prefix == prefix }.flatMap { $0 }
     }
 
     /// The pages to publish now.
     ///
     /// - Parameters:
-    ///   - current: The present figures of all links worth publishing, sorted by peer.
+    ///   - current: The present figures of all links worth publishing, in a reproducible order.
     ///   - isMeasuring: Whether links that were never measured are about to be.
     ///   - members: Live members, to all of whom a publication goes.
     package mutating func publish(
@@ -63,7 +63,7 @@ package struct LinkPublisher: Sendable {
         var hasNews = false
         var changed = false
         for report in current {
-            guard let old = published(report.peer) else {
+            guard let old = published(report.prefix) else {
                 hasNews = true
                 continue
             }
@@ -91,7 +91,7 @@ package struct LinkPublisher: Sendable {
         var homeless: [LinkReport] = []
         var fresh: [LinkReport?] = Array(repeating: nil, count: slots.count)
         for report in current {
-            if let slot = slots.firstIndex(where: { $0?.peer == report.peer }) {
+            if let slot = slots.firstIndex(where: { $0?.prefix == report.prefix }) {
                 fresh[slot] = report
                 if let old = slots[slot], isSignificant(old, report) || old.confidence < report.confidence {
                     touched[slot / LinksPage.capacity] = true
@@ -120,7 +120,7 @@ package struct LinkPublisher: Sendable {
             for slot in range {
                 if slot < slots.count { slots[slot] = fresh[slot] } else { slots.append(fresh[slot]) }
             }
-            let reports = slots[range].compactMap { $0 }.sorted { $0.peer < $1.peer }
+            let reports = slots[range].compactMap { $0 }.sorted { $0.prefix < $1.prefix }
             pages.append(Page(index: UInt8(index), value: LinksPage(reports: reports)))
         }
         return pages

@@ -18,8 +18,9 @@ package struct LinkReport: Hashable, Sendable {
         package static func < (left: Confidence, right: Confidence) -> Bool { left.rawValue < right.rawValue }
     }
 
-    /// The other end.
-    package var peer: PeerID
+    /// The first eight bytes of the other end's identity. A whole one would be most of a report, and gossip takes every report
+    /// to everybody; to make a second key that begins with given eight bytes takes 2⁶⁴ tries, and wins the name of a link.
+    package var prefix: UInt64
     /// Least round trip of the last five to ten minutes.
     package var minimumRoundTrip: Duration
     /// Smoothed difference of consecutive round trips (RFC 3550).
@@ -39,7 +40,7 @@ package struct LinkReport: Hashable, Sendable {
         receiveBandwidth: Bandwidth = .zero, sendBandwidth: Bandwidth = .zero,
         confidence: Confidence = .roundTripOnly, samples: UInt8 = 0
     ) {
-        self.peer = peer
+        prefix = peer.prefix
         self.minimumRoundTrip = minimumRoundTrip
         self.jitter = jitter
         self.loss = loss
@@ -59,10 +60,10 @@ package struct LinkReport: Hashable, Sendable {
 
 extension LinkReport: WireCodable {
     /// Bytes of one encoded report.
-    package static let byteCount = 44
+    package static let byteCount = 20
 
     package func encode(to writer: inout WireWriter) {
-        writer.write(peer)
+        writer.write(prefix.byteSwapped)
         writer.write(FloatCode.encode(minimumRoundTrip.seconds))
         writer.write(FloatCode.encode(jitter.seconds))
         writer.write(UInt16(max(0, min(1, loss)) * Self.lossUnits + 0.5))
@@ -73,7 +74,8 @@ extension LinkReport: WireCodable {
     }
 
     package init(from reader: inout WireReader) throws(WireError) {
-        peer = try reader.readPeer()
+        let bytes: UInt64 = try reader.read()
+        prefix = bytes.byteSwapped
         minimumRoundTrip = try Self.duration(&reader)
         jitter = try Self.duration(&reader)
         let units: UInt16 = try reader.read()
@@ -106,7 +108,7 @@ extension LinkReport: WireCodable {
     }
 }
 
-/// The value of one `links` entry: some of the owner's reports, sorted by peer.
+/// The value of one `links` entry: some of the owner's reports, sorted by prefix.
 package struct LinksPage: Hashable, Sendable {
     /// Reports in one page, so that its entry fits a datagram with its owner, version and signature.
     package static let capacity = 20
@@ -128,7 +130,7 @@ extension LinksPage: WireCodable {
         let version: UInt8 = try reader.read()
         guard version == Self.version else { throw .unknownVersion(version) }
         reports = try reader.readArray(of: LinkReport.self, maximum: Limits.linksPerEntry)
-        for (earlier, later) in zip(reports, reports.dropFirst()) where earlier.peer >= later.peer {
+        for (earlier, later) in zip(reports, reports.dropFirst()) where earlier.prefix >= later.prefix {
             throw .notCanonical
         }
     }

@@ -60,7 +60,7 @@ package struct Probing: ProtocolCore {
 
     package enum Event: Hashable, Sendable {
         /// A bandwidth session ended and the link's figures are these.
-        case measured(LinkReport)
+        case measured(PeerID, LinkReport)
         /// A requested measurement failed, for example because the peer never granted it.
         case measurementFailed(PeerID)
         /// The answer to `ping`.
@@ -364,7 +364,7 @@ extension Probing {
             links[peer]?.measuredAt = now
             links[peer]?.failures = 0
             links[peer]?.isRequested = false
-            if let report = links[peer]?.report(of: peer) { effects.append(.event(.measured(report))) }
+            if let report = links[peer]?.report(of: peer) { effects.append(.event(.measured(peer, report))) }
         } else if done.isInitiator {
             fail(peer, at: now, &effects)
         }

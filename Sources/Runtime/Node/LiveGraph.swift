@@ -7,16 +7,17 @@ internal import Wire
 /// and as what `weft graph` prints.
 package struct LiveGraph: Sendable {
     private let snapshot: GraphSnapshot
-    private let reports: [PeerID: [PeerID: LinkReport]]
+    /// By owner and the prefix of the other end.
+    private let reports: [PeerID: [UInt64: LinkReport]]
 
     /// Reads the capabilities and link reports of all live members.
     package init(_ snapshot: GraphSnapshot) {
         self.snapshot = snapshot
-        var reports: [PeerID: [PeerID: LinkReport]] = [:]
+        var reports: [PeerID: [UInt64: LinkReport]] = [:]
         for owner in snapshot.owners {
             for entry in owner.entries where entry.key.kind == EntryKey.linksKind {
                 guard let page = try? LinksPage(wireBytes: entry.value) else { continue }
-                for report in page.reports { reports[owner.peer, default: [:]][report.peer] = report }
+                for report in page.reports { reports[owner.peer, default: [:]][report.prefix] = report }
             }
         }
         self.reports = reports
@@ -24,7 +25,7 @@ package struct LiveGraph: Sendable {
 
     /// What both ends say of the link from one peer to another; `nil` if neither says anything.
     package func consensus(from sender: PeerID, to receiver: PeerID) -> LinkConsensus? {
-        let (sent, received) = (reports[sender]?[receiver], reports[receiver]?[sender])
+        let (sent, received) = (reports[sender]?[receiver.prefix], reports[receiver]?[sender.prefix])
         return sent == nil && received == nil ? nil : LinkConsensus(sender: sent, receiver: received)
     }
 
@@ -41,7 +42,7 @@ package struct LiveGraph: Sendable {
     }
 
     /// What a peer reports of another, before it is held against the other's word.
-    package func report(of owner: PeerID, about peer: PeerID) -> LinkReport? { reports[owner]?[peer] }
+    package func report(of owner: PeerID, about peer: PeerID) -> LinkReport? { reports[owner]?[peer.prefix] }
 
     /// The measured graph of the live peers that have said what they can do, those in `excluded` left out. Unmeasured
     /// links are predicted from the measured ones.

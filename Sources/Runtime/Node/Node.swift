@@ -243,7 +243,7 @@ package actor Node {
         switch event {
         case .pinged(let peer, let roundTrip):
             for waiter in pingWaiters.removeValue(forKey: peer) ?? [] { waiter.resume(returning: roundTrip) }
-        case .probing(.measured(let report)): endProbe(of: report.peer, isMeasured: true)
+        case .probing(.measured(let peer, _)): endProbe(of: peer, isMeasured: true)
         case .probing(.measurementFailed(let peer)): endProbe(of: peer, isMeasured: false)
         case .memberDown(let peer), .memberLeft(let peer):
             endProbe(of: peer, isMeasured: false)

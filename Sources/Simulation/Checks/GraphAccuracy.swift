@@ -11,12 +11,14 @@ enum GraphAccuracy {
         guard let first = running.first, let snapshot = simulator.node(first)?.snapshot else { return nil }
         var reports = [[LinkReport?]](
             repeating: Array(repeating: nil, count: simulator.count), count: simulator.count)
+        var indices: [UInt64: Int] = [:]  // only looked up
+        for index in 0..<simulator.count { indices[simulator.identity(index).prefix] = index }
         for entry in snapshot.entries where entry.key.kind == EntryKey.linksKind {
             guard let owner = simulator.index(of: entry.owner), let page = try? LinksPage(wireBytes: entry.value) else {
                 continue
             }
             for report in page.reports {
-                if let other = simulator.index(of: report.peer) { reports[owner][other] = report }
+                if let other = indices[report.prefix] { reports[owner][other] = report }
             }
         }
         var bandwidth: [Double] = []
