@@ -7,10 +7,11 @@ import Topology
 /// Plans a model's training, on the live graph or from a problem file.
 struct PlanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plan", abstract: "Plan a model's training over peers: on the live graph, or from a problem file.",
+        commandName: "plan",
+        abstract: "Plan a model's training or generation over peers, on the live graph or from a problem file.",
         discussion: """
             With --problem no node is needed: the file (weft.planning-problem/1, one problem or an array of them) names \
-            peers, links, model and batch. With --model the local node plans on its own graph.
+            peers, links, model and batch. With --model the local node plans a job's training on its own graph.
             """)
 
     @Option(help: "A file with a model or a job, to be planned on the live graph.")
@@ -85,6 +86,7 @@ struct PlanCommand: AsyncParsableCommand {
     @Option(help: "Also draw the plan into this SVG file.")
     var svg: String?
 
+    @OptionGroup(title: "Goal") var goals: GoalOptions
     @OptionGroup var state: StateOptions
     @OptionGroup var output: OutputOptions
 
@@ -101,6 +103,19 @@ struct PlanCommand: AsyncParsableCommand {
             throw ValidationError(
                 "--compare, --any-shape, --compression, --local-steps, --svg, --model-config and --leaver go with "
                     + "--problem.")
+        }
+        guard !problem.isEmpty || !goals.isGiven else {
+            throw ValidationError(
+                "--goal, --prompt-tokens, --new-tokens, --max-sequences and --max-cost-per-hour go with --problem.")
+        }
+        guard
+            goals.goal == .iteration
+                || !(compare || leaver != nil || svg != nil || schedule != nil || localSteps != nil
+                    || objective != .iteration)
+        else {
+            throw ValidationError(
+                "--compare, --leaver, --svg, --schedule, --local-steps and --objective are for training: they do not go "
+                    + "with --goal \(goals.goal.rawValue).")
         }
         guard (1...256).contains(threads) else { throw ValidationError("--threads must be from 1 to 256.") }
         guard (1...(1 << 24)).contains(sequenceLength ?? 1) else {
@@ -119,7 +134,9 @@ struct PlanCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        if compare {
+        if goals.goal != .iteration {
+            try planGeneration()
+        } else if compare {
             try comparePlans()
         } else if !problem.isEmpty {
             try planFiles()
@@ -222,7 +239,7 @@ struct PlanCommand: AsyncParsableCommand {
         if let compression {
             problem.compression = try file.compression(named: compression)
         }
-        return problem
+        return goals.applied(to: problem)
     }
 }
 

@@ -78,6 +78,34 @@ struct PlanningFileTests {
         }
     }
 
+    /// Prices, memory rates and what is generated come through, and the plan for generation has the contract's keys.
+    @Test(arguments: PlanningGoal.allCases.dropFirst()) func generationIsRead(goal: PlanningGoal) throws {
+        let text = Self.small.replacingOccurrences(
+            of: "\"uplinkBitsPerSecond\": 8e6", with: "\"pricePerHour\": 1.5, \"memoryBytesPerSecond\": 1e9"
+        ).replacingOccurrences(
+            of: "\"batch\":",
+            with: "\"generation\": {\"promptTokens\": 32, \"newTokens\": 8}, \"maximumCostPerHour\": 2, \"batch\":")
+        let path = try Self.write(text)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let problem = try #require(PlanningProblemFile.read(path).problems.first).problem()
+        #expect(problem.graph.nodes.map(\.pricePerHour) == [nil, 1.5])
+        #expect(problem.graph.nodes[1].memoryBytesPerSecond == 1e9)
+        #expect(problem.generation == GenerationWorkload(promptTokens: 32, newTokens: 8))
+        #expect(problem.maximumCostPerHour == 2)
+        let (report, elapsed) = try PlanRun.plan(
+            problem, goal: goal, options: PlannerOptions(budget: 200), timeLimit: .seconds(30), threads: 2)
+        let view = PlanView(report, problem: problem, elapsedSeconds: elapsed)
+        #expect(view.objective.name == goal.rawValue)
+        #expect(view.lowerBoundSeconds <= view.objective.seconds)
+        #expect(view.costPerHour == CostBudget(problem).cost(of: report.layout.peers))
+        #expect(view.generation?.pipelines.count == view.pipelines.count)
+        #expect(try JSONDecoder().decode(PlanView.self, from: JSONEncoder().encode(view)) == view)
+        let drawn =
+            (GenerationDiagram(report, problem: problem).lines + GenerationExplanation(report, problem: problem).lines)
+            .joined(separator: "\n")
+        #expect(drawn.contains("cost: "), "\(drawn)")
+    }
+
     @Test(arguments: [
         ("not json", "is not a planning problem: it is not valid JSON"),
         ("{}", "is not a planning problem: the top lacks \"format\""),
@@ -92,6 +120,10 @@ struct PlanningFileTests {
         (
             small.replacingOccurrences(of: "\"layers\": 4", with: "\"layers\": \"four\""),
             "is not a planning problem: model.layers has the wrong type"
+        ),
+        (
+            small.replacingOccurrences(of: "\"uplinkBitsPerSecond\": 8e6", with: "\"pricePerHour\": \"cheap\""),
+            "is not a planning problem: peers.[1].pricePerHour has the wrong type"
         ),
     ])
     func badFilesGetOneClearLine(text: String, message: String) throws {

@@ -29,8 +29,9 @@ package struct PlanRequest: Codable, Hashable, Sendable {
 package struct PlanView: Codable, Hashable, Sendable {
     /// What was minimised and what it came to.
     package struct Objective: Codable, Hashable, Sendable {
-        /// "iteration" or "dtfm".
+        /// "iteration", "dtfm", "latency" or "throughput".
         package var name: String
+        /// Of an iteration in training, a token in generation.
         package var seconds: Double
         /// Where the time goes, by name: compute, transfer, reduce, …
         package var parts: [String: Double]
@@ -40,6 +41,26 @@ package struct PlanView: Codable, Hashable, Sendable {
             self.seconds = seconds
             self.parts = parts
         }
+    }
+
+    /// What a plan for generation comes to.
+    package struct Generation: Codable, Hashable, Sendable {
+        /// One pipeline's sequences and speed.
+        package struct Pipeline: Codable, Hashable, Sendable {
+            package var groups: Int
+            package var groupSequences: Int
+            package var promptChunks: Int
+            package var tokensPerSecond: Double
+            /// Of a lone sequence.
+            package var timeToFirstTokenSeconds: Double
+            package var timePerOutputTokenSeconds: Double
+        }
+
+        package var promptTokens: Int
+        package var newTokens: Int
+        /// Over all pipelines, with all groups in flight.
+        package var tokensPerSecond: Double
+        package var pipelines: [Pipeline]
     }
 
     /// One peer's part of one pipeline.
@@ -52,7 +73,7 @@ package struct PlanView: Codable, Hashable, Sendable {
         package var stage: Int
         package var firstLayer: Int
         package var layerCount: Int
-        /// Micro-batches of one iteration that go through this pipeline.
+        /// Micro-batches of one iteration that go through this pipeline; in generation, groups of sequences in flight.
         package var microBatches: Int
 
         package init(peer: String, name: String, stage: Int, firstLayer: Int, layerCount: Int, microBatches: Int) {
@@ -76,12 +97,16 @@ package struct PlanView: Codable, Hashable, Sendable {
     package var spares: [String]
     /// The planning problem's or model's name.
     package var name: String?
-    /// "gpipe", "1f1b" or "deep-1f1b".
+    /// A name of `PlanSchedule`.
     package var schedule: String?
     /// The simulated time of an iteration, whatever was minimised.
     package var iterationSeconds: Double?
     /// Whether the plan is proven to be the best under its objective.
     package var isOptimal: Bool?
+    /// For generation only.
+    package var generation: Generation?
+    /// What the plan's peers cost an hour, if any peer has a price.
+    package var costPerHour: Double?
     /// The plan as a drawing in characters.
     package var diagram: String?
     /// Why it is this plan, in lines for people.

@@ -14,35 +14,58 @@ package enum PlanRun {
     package static func plan(
         _ problem: PlanningProblem, options: PlannerOptions, timeLimit: Duration, threads: Int = 1
     ) throws(PlanningError) -> (report: PlanReport, elapsedSeconds: Double) {
+        try islands(seed: options.seed, threads: threads) { (seed, clock, start) throws(PlanningError) in
+            var options = options
+            options.seed = seed
+            var search = try PlanSearch(problem, options: options)
+            while !search.isFinished, clock.now - start < timeLimit { search.advance(slice) }
+            return try search.report()
+        } isBetter: { report, best in
+            report.objectiveSeconds < best.objectiveSeconds || report.isOptimal && !best.isOptimal
+        }
+    }
+
+    /// The same for generation.
+    package static func plan(
+        _ problem: PlanningProblem, goal: PlanningGoal, options: PlannerOptions, timeLimit: Duration, threads: Int = 1
+    ) throws(PlanningError) -> (report: GenerationReport, elapsedSeconds: Double) {
+        try islands(seed: options.seed, threads: threads) { (seed, clock, start) throws(PlanningError) in
+            var options = options
+            options.seed = seed
+            var search = try GenerationSearch(problem, goal: goal, options: options)
+            while !search.isFinished, clock.now - start < timeLimit { search.advance(slice) }
+            return try search.report()
+        } isBetter: { report, best in
+            report.objectiveSeconds < best.objectiveSeconds || report.isOptimal && !best.isOptimal
+        }
+    }
+
+    /// Runs so many searches at a time, each with a seed of its own, and keeps the best report, the first of equals.
+    private static func islands<Report: Sendable>(
+        seed: UInt64, threads: Int,
+        search: @Sendable (UInt64, ContinuousClock, ContinuousClock.Instant) throws(PlanningError) -> Report,
+        isBetter: (Report, Report) -> Bool
+    ) throws(PlanningError) -> (report: Report, elapsedSeconds: Double) {
         let clock = ContinuousClock()
         let start = clock.now
-        let results = Mutex<[Int: Result<PlanReport, PlanningError>]>([:])
-        @Sendable func search(_ island: Int) {
-            var options = options
-            options.seed &+= UInt64(island)
-            let result = Result { () throws(PlanningError) -> PlanReport in
-                var search = try PlanSearch(problem, options: options)
-                while !search.isFinished, clock.now - start < timeLimit { search.advance(slice) }
-                return try search.report()
+        let results = Mutex<[Int: Result<Report, PlanningError>]>([:])
+        @Sendable func run(_ island: Int) {
+            let result = Result { () throws(PlanningError) -> Report in
+                try search(seed &+ UInt64(island), clock, start)
             }
             results.withLock { $0[island] = result }
         }
         if threads > 1 {
-            DispatchQueue.concurrentPerform(iterations: threads) { search($0) }
+            DispatchQueue.concurrentPerform(iterations: threads) { run($0) }
         } else {
-            search(0)
+            run(0)
         }
         let found = results.withLock { $0 }
-        var best: PlanReport?
+        var best: Report?
         var failure: PlanningError?
         for island in 0..<max(1, threads) {
             switch found[island] {
-            case .success(let report):
-                if best.map({ report.objectiveSeconds < $0.objectiveSeconds || report.isOptimal && !$0.isOptimal })
-                    ?? true
-                {
-                    best = report
-                }
+            case .success(let report): if best.map({ isBetter(report, $0) }) ?? true { best = report }
             case .failure(let error): failure = failure ?? error
             case nil: break
             }

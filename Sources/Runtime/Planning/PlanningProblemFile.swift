@@ -11,6 +11,10 @@ package struct PlanningProblemFile: Decodable, Sendable {
         var memoryBytes: Double
         var uplinkBitsPerSecond: Double?
         var downlinkBitsPerSecond: Double?
+        /// Bytes a second that the peer reads from its memory, for generation.
+        var memoryBytesPerSecond: Double?
+        /// What an hour of the peer costs.
+        var pricePerHour: Double?
         /// The peer's position in `sites`, where the file describes links between sites.
         var site: Int?
     }
@@ -45,6 +49,12 @@ package struct PlanningProblemFile: Decodable, Sendable {
         var replicas: Int?
     }
 
+    package struct Generation: Decodable, Sendable {
+        var promptTokens: Int?
+        var newTokens: Int?
+        var maximumSequences: Int?
+    }
+
     package struct DTFM: Decodable, Sendable {
         var gradientBytes: Double
         var activationBytes: Double
@@ -69,6 +79,10 @@ package struct PlanningProblemFile: Decodable, Sendable {
     /// A name of `PlanningProblem.Compression`.
     package var compression: String?
     package var localSteps: Int?
+    /// What is generated, for the goals of generation.
+    package var generation: Generation?
+    /// What the plan's peers may cost an hour together.
+    package var maximumCostPerHour: Double?
 
     /// Reads one problem, or an array of them; `isArray` says which it was.
     package static func read(
@@ -109,7 +123,7 @@ package struct PlanningProblemFile: Decodable, Sendable {
             }
             plannedSchedule = known
         }
-        return PlanningProblem(
+        var problem = PlanningProblem(
             name: title, graph: graph(), model: profile(),
             batch: PlanningProblem.Batch(
                 sequences: batch.sequences, microBatchSequences: batch.microBatchSequences),
@@ -119,6 +133,12 @@ package struct PlanningProblemFile: Decodable, Sendable {
             }, schedule: plannedSchedule, slicesTiedExchange: true, weighsSlices: true,
             compression: try compression.map { (name) throws(PlanningFileError) in try self.compression(named: name) }
                 ?? .none, localSteps: localSteps ?? 1)
+        let usual = GenerationWorkload()
+        problem.generation = GenerationWorkload(
+            promptTokens: generation?.promptTokens ?? usual.promptTokens,
+            newTokens: generation?.newTokens ?? usual.newTokens, maximumSequences: generation?.maximumSequences)
+        problem.maximumCostPerHour = maximumCostPerHour
+        return problem
     }
 
     /// What a kind of compression makes of this problem's tensors.
@@ -173,7 +193,8 @@ package struct PlanningProblemFile: Decodable, Sendable {
                 LinkGraph.Node(
                     name: peer.name, flopsPerSecond: peer.flopsPerSecond, memoryBytes: peer.memoryBytes,
                     uplinkBytesPerSecond: peer.uplinkBitsPerSecond.map { $0 / 8 },
-                    downlinkBytesPerSecond: peer.downlinkBitsPerSecond.map { $0 / 8 })
+                    downlinkBytesPerSecond: peer.downlinkBitsPerSecond.map { $0 / 8 },
+                    memoryBytesPerSecond: peer.memoryBytesPerSecond, pricePerHour: peer.pricePerHour)
             }, digest: Digest.sha256([UInt8]()))
         let latencies = sites?.latencySeconds ?? latencySeconds ?? []
         let rates = sites?.bandwidthBitsPerSecond ?? bandwidthBitsPerSecond ?? []

@@ -13,7 +13,7 @@ struct IterationLowerBound {
         let work =
             tables.forwardPrefix[tables.layers] + tables.backwardPrefix[tables.layers]
         let speeds = tables.secondsPerFlop.map { 1 / $0 }
-        let all = speeds.reduce(0, +)
+        let all = CostBudget(problem).most(speeds)
         let fastest = speeds.max() ?? 1
         let count = Double(tables.microBatches)
         let stages = max(problem.shape.stages ?? 1, fewestStages)

@@ -17,10 +17,17 @@ package struct LinkGraph: Hashable, Sendable {
         package var uplinkBytesPerSecond: Double?
         /// Bytes a second that the peer can receive from all others together, where that is known.
         package var downlinkBytesPerSecond: Double?
+        /// Bytes a second that the peer reads of its weights and caches, where that is known: what bounds the generation of
+        /// a token. Known to planning problems only: it is not part of an encoded graph.
+        package var memoryBytesPerSecond: Double?
+        /// What an hour of the peer costs, in whatever currency all prices have; `nil` is free. Not part of an encoded
+        /// graph.
+        package var pricePerHour: Double?
 
         package init(
             name: String, peer: PeerID? = nil, flopsPerSecond: Double, memoryBytes: Double,
-            uplinkBytesPerSecond: Double? = nil, downlinkBytesPerSecond: Double? = nil
+            uplinkBytesPerSecond: Double? = nil, downlinkBytesPerSecond: Double? = nil,
+            memoryBytesPerSecond: Double? = nil, pricePerHour: Double? = nil
         ) {
             self.name = name
             self.peer = peer ?? Self.identity(of: name)
@@ -28,6 +35,8 @@ package struct LinkGraph: Hashable, Sendable {
             self.memoryBytes = memoryBytes
             self.uplinkBytesPerSecond = uplinkBytesPerSecond
             self.downlinkBytesPerSecond = downlinkBytesPerSecond
+            self.memoryBytesPerSecond = memoryBytesPerSecond
+            self.pricePerHour = pricePerHour
         }
 
         /// A stand-in identity for a peer that exists only in a planning problem: the hash of its name.

@@ -42,6 +42,8 @@ package struct ModelProfile: Hashable, Sendable {
     package var tiedParameters: Double
     /// Bytes of one element of an activation, by which compression is reckoned.
     package var activationElementBytes = 4.0
+    /// What generation with the model costs; `nil` if only its training is known.
+    package var generation: GenerationProfile?
 
     package init(
         name: String, layers: [Layer], gradientBytesPerParameter: Double, stateBytesPerParameter: Double,
@@ -178,6 +180,10 @@ extension ModelProfile {
             weightBytesPerParameter: precision.weightElementBytes,
             tiedParameters: shape.tokenEmbeddingParameters)
         profile.activationElementBytes = precision.activationElementBytes
+        profile.generation = .transformer(
+            layers: count, width: width, blockParameters: block, matrixParameters: 12 * width * width,
+            queryElements: width, pairElements: width, embedding: shape.tokenEmbeddingParameters,
+            positions: shape.positionEmbeddingParameters, tiesEmbeddings: true, precision: precision)
         return profile
     }
 }

@@ -10,6 +10,8 @@ package struct PlanningError: Error, Hashable, Sendable, CustomStringConvertible
         case tooFewPeers
         /// No arrangement fits the peers' memory.
         case tooLittleMemory
+        /// No peers within the cost limit could do it.
+        case tooDear
         /// The objective needs something that the problem does not give.
         case unsupported
     }
@@ -38,6 +40,9 @@ extension PlanningProblem {
                 "the batch needs positive sequences and microBatchSequences, not \(batch.sequences) and "
                     + "\(batch.microBatchSequences)")
         }
+        if let limit = maximumCostPerHour, !(limit.isFinite && limit >= 0) {
+            throw PlanningError(.invalidProblem, "the cost limit is \(limit) an hour: it must not be negative")
+        }
         try validatePeers()
         try validateShape()
         try validateLinks()
@@ -52,6 +57,14 @@ extension PlanningProblem {
             guard node.memoryBytes.isFinite, node.memoryBytes > 0 else {
                 throw PlanningError(
                     .invalidProblem, "peer \(node.name) has memoryBytes \(node.memoryBytes): it must be positive")
+            }
+            if let rate = node.memoryBytesPerSecond, !(rate.isFinite && rate > 0) {
+                throw PlanningError(
+                    .invalidProblem, "peer \(node.name) has memoryBytesPerSecond \(rate): it must be positive")
+            }
+            if let price = node.pricePerHour, !(price.isFinite && price >= 0) {
+                throw PlanningError(
+                    .invalidProblem, "peer \(node.name) has pricePerHour \(price): it must not be negative")
             }
         }
     }

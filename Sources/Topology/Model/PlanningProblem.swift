@@ -71,6 +71,10 @@ package struct PlanningProblem: Sendable {
     package var localSteps: Int
     /// Time that every forward or backward of a micro-batch costs beyond its FLOPs (dispatch, encoding, decoding).
     package var taskOverheadSeconds: Double
+    /// What is generated, for the goals of generation.
+    package var generation = GenerationWorkload()
+    /// What the peers of a plan may cost an hour together; `nil` is any price.
+    package var maximumCostPerHour: Double?
 
     package init(
         name: String, graph: LinkGraph, model: ModelProfile, batch: Batch, shape: Shape = Shape(),

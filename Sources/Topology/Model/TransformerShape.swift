@@ -102,6 +102,11 @@ extension ModelProfile {
             weightBytesPerParameter: precision.weightElementBytes,
             tiedParameters: shape.tiesEmbeddings ? embedding : 0)
         profile.activationElementBytes = precision.activationElementBytes
+        profile.generation = .transformer(
+            layers: layers.count, width: width, blockParameters: shape.blockParameters,
+            matrixParameters: shape.blockMatrixParameters, queryElements: queries,
+            pairElements: Double(shape.keyValueHeads * shape.headWidth), embedding: embedding,
+            positions: Double(shape.positions) * width, tiesEmbeddings: shape.tiesEmbeddings, precision: precision)
         return profile
     }
 }

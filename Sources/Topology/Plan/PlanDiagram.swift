@@ -72,6 +72,7 @@ package struct PlanDiagram {
             let shown = spares.prefix(12).joined(separator: ", ")
             lines.append("spare: " + shown + (spares.count > 12 ? " and \(spares.count - 12) more" : ""))
         }
+        if let line = CostLine(report.layout.peers, problem: problem).text { lines.append(line) }
         return lines
     }
 

@@ -6,10 +6,18 @@ package enum Baselines {
     ) -> (name: String, layout: Layout, trace: IterationTrace)? {
         let tables = CostTables(problem)
         let affinity = IterationSearch.affinity(tables)
+        let budget = CostBudget(problem)
+        let speeds = tables.secondsPerFlop.map { 1 / $0 }
         var best: (name: String, layout: Layout, seconds: Double)?
         for shape in IterationSearch.shapes(problem, peers: tables.peers, layers: tables.layers) {
             let used = shape.stages * shape.replicas
-            let order = Array(affinity.order.prefix(used))
+            var order = Array(affinity.order.prefix(used))
+            if !budget.allows(order) {
+                let chosen = Set(budget.selection(used, by: speeds))
+                guard !chosen.isEmpty else { continue }
+                order = affinity.order.filter { chosen.contains($0) }
+            }
+            let isUsed = Set(order)
             var found = [
                 (
                     "one region a pipeline",
@@ -18,8 +26,10 @@ package enum Baselines {
                 ("one region a stage", Template.regionPerStage(order, stages: shape.stages, replicas: shape.replicas)),
             ]
             for groups in affinity.groupings {
+                // A cost limit may leave peers out; without one all may be dealt.
+                let kept = budget.limit == nil ? groups : groups.map { $0.filter { isUsed.contains($0) } }
                 found.append(
-                    ("groups dealt over stages", Template.deal(groups, stages: shape.stages, replicas: shape.replicas)))
+                    ("groups dealt over stages", Template.deal(kept, stages: shape.stages, replicas: shape.replicas)))
             }
             for (name, table) in found where table.stages.allSatisfy({ $0.count == shape.replicas }) {
                 let peers = (0..<shape.replicas).map { replica in table.stages.map { $0[replica] } }

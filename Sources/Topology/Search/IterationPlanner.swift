@@ -4,6 +4,7 @@ struct IterationPlanner {
     private let tables: CostTables
     private var search: IterationSearch
     private let budget: Int
+    private let budgetOfCost: CostBudget
 
     init(
         _ problem: PlanningProblem, options: PlannerOptions, warmStart: Arrangement? = nil
@@ -11,6 +12,8 @@ struct IterationPlanner {
         self.problem = problem
         tables = CostTables(problem)
         try MemoryCheck(problem: problem, tables: tables).validate()
+        budgetOfCost = CostBudget(problem)
+        try budgetOfCost.validate(problem, tables: tables)
         search = IterationSearch(problem, tables: tables, seed: options.seed, warmStart: warmStart)
         // Few peers are searched thoroughly in a fraction of a second; many get what a few seconds allow.
         let usual = max(20_000, min(tables.peers, 64) * (tables.peers > 16 ? 12_000 : 2_500))
@@ -29,6 +32,7 @@ struct IterationPlanner {
     /// The best plan so far under the simulator.
     func result() throws(PlanningError) -> (layout: Layout, trace: IterationTrace, bound: Double) {
         guard search.hasFound else {
+            if let error = budgetOfCost.nothingFound { throw error }
             throw PlanningError(
                 .tooLittleMemory,
                 "no arrangement found that fits the peers' memory: use more stages, fewer micro-batches in flight or "
@@ -44,7 +48,8 @@ struct IterationPlanner {
         for candidate in search.elite.prefix(isShort ? 3 : search.elite.count) {
             let used = Set(candidate.layout.peers)
             let refinement = Refinement(
-                tables: tables, spares: (0..<tables.peers).filter { !used.contains($0) }, swapsPeers: isSmall)
+                tables: tables, spares: (0..<tables.peers).filter { !used.contains($0) }, swapsPeers: isSmall,
+                budget: budgetOfCost)
             var start = candidate.layout
             if !isSmall {
                 // The simulator is too dear to lead a search over many stages: the closed form leads, it judges.

@@ -7,6 +7,7 @@ struct IterationSearch {
     private let tables: CostTables
     private let freedom: Arrangement.Freedom
     private let affinity: Affinity
+    private let budget: CostBudget
     private var builders: [LayoutBuilder]
     private var generator: SeededGenerator
     private var starts: [Arrangement]
@@ -45,11 +46,13 @@ struct IterationSearch {
         generator = SeededGenerator(seed: seed)
         eliteCount = problem.graph.count <= 8 ? 24 : 10
         affinity = Self.affinity(tables)
+        budget = CostBudget(problem)
         starts = warmStart.map { [$0] } ?? []
         // A plan in force is the place to look for the next one: other starts only where it does not fit.
         if warmStart != nil { rankStarts(keepFirst: true) }
         if elite.isEmpty {
-            starts = Self.starts(problem, tables: tables, affinity: affinity, generator: &generator)
+            starts = Self.starts(
+                problem, tables: tables, affinity: affinity, budget: budget, generator: &generator)
             rankStarts(keepFirst: false)
         }
         beginRound()
@@ -77,6 +80,7 @@ struct IterationSearch {
         var next = arrangement
         let changed = next.disturb(&generator, freedom: freedom, affinity: affinity)
         if let changed, changed.isEmpty, next == arrangement { return }
+        guard budget.allows(next.pipelines.joined()) else { return }
         guard let built = build(next, changed: changed) else { return }
         let limit = seconds + temperature * generator.exponential()
         let (layout, value) = builders[builder].price(built, limit: limit)
@@ -126,7 +130,7 @@ struct IterationSearch {
         var rough: [(arrangement: Arrangement, seconds: Double)] = []
         let wasRough = builders.map(\.isRough)
         for index in builders.indices { builders[index].isRough = true }
-        for start in starts {
+        for start in starts where budget.allows(start.pipelines.joined()) {
             let best = price(start) { _, _ in }
             if best.isFinite { rough.append((start, best)) }
         }
@@ -183,7 +187,8 @@ struct IterationSearch {
             var everyone = arrangement.pipelines.flatMap(\.self) + arrangement.spares
             if round % 4 == 1 {
                 generator.shuffle(&everyone)
-                arrangement = Self.refill(arrangement, everyone)
+                let refilled = Self.refill(arrangement, everyone)
+                if budget.allows(refilled.pipelines.joined()) { arrangement = refilled }
             }
         }
         if builders.count > 1, round % 5 == 4 { builder = 1 + round / 5 % (builders.count - 1) }
@@ -230,15 +235,17 @@ struct IterationSearch {
 
     /// Structured tables for every promising shape.
     private static func starts(
-        _ problem: PlanningProblem, tables: CostTables, affinity: Affinity, generator: inout SeededGenerator
+        _ problem: PlanningProblem, tables: CostTables, affinity: Affinity, budget: CostBudget,
+        generator: inout SeededGenerator
     ) -> [Arrangement] {
         let count = tables.peers
-        // With more peers than places the slow ones wait.
-        let bySpeed = (0..<count).sorted { (tables.secondsPerFlop[$0], $0) < (tables.secondsPerFlop[$1], $1) }
+        let speeds = tables.secondsPerFlop.map { 1 / $0 }
         var result: [Arrangement] = []
         for shape in shapes(problem, peers: count, layers: tables.layers) {
             let used = shape.stages * shape.replicas
-            let fast = Set(bySpeed.prefix(used))
+            // With more peers than places the slow ones wait, and those that cannot be paid.
+            let fast = Set(budget.selection(used, by: speeds))
+            guard !fast.isEmpty else { continue }
             let order = affinity.order.filter { fast.contains($0) }
             let idle = affinity.order.filter { !fast.contains($0) }
             var found = [

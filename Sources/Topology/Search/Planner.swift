@@ -26,7 +26,9 @@ package struct PlanSearch {
         switch options.objective {
         case .iteration:
             engine = .iteration(try IterationPlanner(problem, options: options, warmStart: warmStart))
-        case .dtfm: engine = .dtfm(try DTFMPlanner(problem, options: options))
+        case .dtfm:
+            try CostBudget(problem).validateAll()
+            engine = .dtfm(try DTFMPlanner(problem, options: options))
         }
     }
 

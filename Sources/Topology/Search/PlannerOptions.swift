@@ -1,4 +1,14 @@
-/// What to minimise.
+/// What a plan is for.
+package enum PlanningGoal: String, CaseIterable, Sendable {
+    /// Training: the least time of one iteration (or DT-FM's objective, for comparison).
+    case iteration
+    /// Generation for one reader: the least normalised latency, an answer's time divided by its tokens.
+    case latency
+    /// Generation for many: the most tokens a second over all pipelines.
+    case throughput
+}
+
+/// What to minimise in training.
 package enum PlanningObjective: String, CaseIterable, Sendable {
     /// The simulated time of one iteration.
     case iteration

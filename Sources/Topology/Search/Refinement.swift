@@ -5,6 +5,7 @@ struct Refinement {
     let spares: [Int]
     /// Whether peers may be swapped too (few peers only: there are many pairs).
     let swapsPeers: Bool
+    let budget: CostBudget
 
     /// Improves until no change helps or `limit` measurements are used; returns the layout, its value and the
     /// measurements used.
@@ -39,6 +40,7 @@ struct Refinement {
     }
 
     private func fits(_ layout: Layout) -> Bool {
+        guard budget.allows(layout.peers) else { return false }
         for (rank, pipeline) in layout.pipelines.enumerated() {
             for stage in pipeline {
                 let depth = min(stage.depth, layout.microBatches[rank])
