@@ -1,6 +1,8 @@
 internal import Logging
+internal import Noise
 internal import Overlay
 internal import Primitives
+internal import Wire
 
 extension Node {
     /// Pause between two looks at the interfaces: a look takes some ten microseconds, and a peer whose network has changed
@@ -8,7 +10,7 @@ extension Node {
     static let networkCheckInterval: Duration = .seconds(1)
 
     /// Looks whether this machine's addresses have changed, as when a cable is pulled or another network is joined. Then
-    /// the new ones go into the record, and everybody with a session hears from the new address.
+    /// the new ones go into the record and the announcements, and everybody with a session hears from the new address.
     func followNetwork() {
         guard !isStopping else { return }
         let present = configuration.reachableAddresses(bound: listenAddress)
@@ -19,5 +21,10 @@ extension Node {
         addresses = present
         driver.input(.setAddresses(present))
         endpoint.networkChanged()
+        if let discovery {
+            discovery.update(
+                Contact(peer: identity.peer, agreementKey: identity.agreementPublicKey, addresses: present))
+            Task { await discovery.refresh() }
+        }
     }
 }

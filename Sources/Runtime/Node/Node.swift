@@ -41,7 +41,7 @@ package actor Node {
     var pingWaiters: [PeerID: [CheckedContinuation<Duration?, Never>]] = [:]
     var probeWaiters: [PeerID: [CheckedContinuation<Bool, Never>]] = [:]
     private var background: [Task<Void, Never>] = []
-    private var discovery: LANDiscovery?
+    private(set) var discovery: LANDiscovery?
     var identityWarnings = IdentityWarnings()
     var metrics = NodeMetrics()
     /// What was last written to the peer cache.

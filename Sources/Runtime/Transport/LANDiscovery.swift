@@ -69,12 +69,7 @@ package final class LANDiscovery: Sendable {
             try await channel.close()
             throw DiscoveryError.noInterface
         }
-        var joined = 0
-        for device in try System.enumerateDevices() where device.multicastSupported || device.address.isLoopback {
-            guard case .v4? = device.address else { continue }
-            if (try? await multicast.joinGroup(group, device: device).get()) != nil { joined += 1 }
-        }
-        guard joined > 0 else {
+        guard try await Self.join(group, multicast) > 0 else {
             try await channel.close()
             throw DiscoveryError.noInterface
         }
@@ -94,8 +89,29 @@ package final class LANDiscovery: Sendable {
         announce(isQuestion: true)
     }
 
+    /// Joins the group on every interface on which it is not joined yet; returns on how many.
+    private static func join(_ group: SocketAddress, _ channel: any MulticastChannel) async throws -> Int {
+        var joined = 0
+        for device in try System.enumerateDevices() where device.multicastSupported || device.address.isLoopback {
+            guard case .v4? = device.address else { continue }
+            // Fails where it has been joined before.
+            if (try? await channel.joinGroup(group, device: device).get()) != nil { joined += 1 }
+        }
+        return joined
+    }
+
     /// Announces other addresses from now on.
     package func update(_ contact: Contact) { state.withLock { $0.contact = contact } }
+
+    /// After a change of the machine's network: joins the group on interfaces that have come, says where this peer is now,
+    /// and asks who else is there.
+    package func refresh() async {
+        guard let multicast = state.withLock({ $0.channel }) as? any MulticastChannel,
+            let group = Self.group.socketAddress
+        else { return }
+        _ = try? await Self.join(group, multicast)
+        announce(isQuestion: true)
+    }
 
     /// Leaves the group.
     package func close() async {
