@@ -1,7 +1,8 @@
 package import Primitives
 package import Wire
 
-/// One peer's overlay: membership, gossip and probing under one roof. It only routes; every rule lives in a sub-core.
+/// One peer's overlay: membership, gossip and probing under one roof. It only routes (`OverlayNode+Routing`); every rule
+/// lives in a sub-core.
 package struct OverlayNode: ProtocolCore {
     package typealias Input = OverlayInput
     package typealias Effect = OverlayEffect
@@ -17,13 +18,13 @@ package struct OverlayNode: ProtocolCore {
         package init() {}
     }
 
-    private var membership: Membership
-    private var gossip: Gossip
-    private var probing: Probing
-    private var admission: Admission
-    private var addresses: Addresses
+    var membership: Membership
+    var gossip: Gossip
+    var probing: Probing
+    var admission: Admission
+    var addresses: Addresses
     private var ownDrops = OverlayCounters()
-    private var outbox = Outbox()
+    var outbox = Outbox()
     private var hasLeft = false
     /// When a peer was last named for what it sent.
     private var blamed: [PeerID: Instant] = [:]  // only looked up, never iterated
@@ -192,126 +193,6 @@ package struct OverlayNode: ProtocolCore {
     /// Least time between two events that name the same peer.
     private static let blameInterval = Duration.seconds(10)
 
-    // MARK: Routing
-
-    /// Effects of the sub-cores on their way, and what goes to the shell.
-    private struct Routed {
-        var membership: [Membership.Effect] = []
-        var gossip: [Gossip.Effect] = []
-        var probing: [Probing.Effect] = []
-        var admission: [Admission.Effect] = []
-        var addresses: [Addresses.Effect] = []
-        var effects: [OverlayEffect] = []
-        var graphChanged = false
-    }
-
-    private mutating func route(_ routed: inout Routed, at now: Instant, into effects: inout [Effect]) {
-        routeAdmission(&routed, at: now)
-        routeMembership(&routed, at: now)
-        routeAddresses(&routed, at: now)
-        routeProbing(&routed, at: now)
-        routeGossip(&routed)
-        effects += routed.effects
-        if routed.graphChanged { effects.append(.event(.graphChanged)) }
-    }
-
-    private mutating func routeAdmission(_ routed: inout Routed, at now: Instant) {
-        let pending = routed.admission
-        routed.admission.removeAll(keepingCapacity: true)
-        for effect in pending {
-            switch effect {
-            case .send(let messages, let peer): outbox.add(messages.map(\.datagramBytes), to: peer)
-            case .learn(let contact): routed.effects.append(.learn(contact))
-            case .opened(let known):
-                membership.handle(.start(known: known), at: now, into: &routed.membership)
-            case .restrict(let policy):
-                membership.handle(.restrict(policy), at: now, into: &routed.membership)
-                routed.effects.append(.restrict(policy))
-            case .expel(let peer):
-                membership.handle(.expel(peer), at: now, into: &routed.membership)
-                routed.effects.append(.event(.revoked(peer)))
-            case .event(let event): routed.effects.append(.event(event))
-            }
-        }
-    }
-
-    private mutating func routeMembership(_ routed: inout Routed, at now: Instant) {
-        let pending = routed.membership
-        routed.membership.removeAll(keepingCapacity: true)
-        for effect in pending {
-            switch effect {
-            case .send(let messages, let peer):
-                outbox.add(messages.map(\.datagramBytes), to: peer)
-                if messages.contains(where: \.isPingOrAck) { outbox.add([gossip.rootMessage.datagramBytes], to: peer) }
-            case .spread(let peer, let datagrams): outbox.push(to: peer, datagrams: datagrams)
-            case .learn(let contact): routed.effects.append(.learn(contact))
-            case .forget(let peer):
-                gossip.handle(.memberForgotten(peer), at: now, into: &routed.gossip)
-                addresses.handle(.memberForgotten(peer), at: now, into: &routed.addresses)
-                routed.effects.append(.forget(peer))
-            case .renewSession(let peer): routed.effects.append(.renewSession(peer))
-            case .roundTrip(let peer, let duration):
-                probing.handle(.roundTrip(peer, duration), at: now, into: &routed.probing)
-            case .probeLost(let peer): probing.handle(.probeLost(peer), at: now, into: &routed.probing)
-            case .event(let event):
-                switch event {
-                case .memberUp(let peer):
-                    admission.handle(.memberUp(peer), at: now, into: &routed.admission)
-                    gossip.handle(.memberUp(peer), at: now, into: &routed.gossip)
-                    probing.handle(.memberUp(peer), at: now, into: &routed.probing)
-                    addresses.handle(.memberUp(peer), at: now, into: &routed.addresses)
-                    routed.graphChanged = true
-                case .memberDown(let peer), .memberLeft(let peer):
-                    admission.handle(.memberDown(peer), at: now, into: &routed.admission)
-                    gossip.handle(.memberDown(peer), at: now, into: &routed.gossip)
-                    probing.handle(.memberDown(peer), at: now, into: &routed.probing)
-                    addresses.handle(.memberDown(peer), at: now, into: &routed.addresses)
-                    routed.graphChanged = true
-                default: break
-                }
-                routed.effects.append(.event(event))
-            }
-        }
-    }
-
-    private mutating func routeAddresses(_ routed: inout Routed, at now: Instant) {
-        for case .publish(let published) in routed.addresses {
-            membership.handle(.setAddresses(published), at: now, into: &routed.membership)
-        }
-        routed.addresses.removeAll(keepingCapacity: true)
-        routeMembership(&routed, at: now)
-    }
-
-    /// A probing datagram leaves as it is and at once: its size and its distance to the next one are what is measured.
-    private mutating func routeProbing(_ routed: inout Routed, at now: Instant) {
-        for effect in routed.probing {
-            switch effect {
-            case .send(let messages, let peer):
-                guard admission.policy.keeps(peer) else { continue }
-                var packer = DatagramPacker()
-                for message in messages { packer.append(message.datagramBytes) }
-                for payload in packer.finish() { routed.effects.append(.send(payload, to: peer)) }
-            case .publishLinks(let page, let value):
-                gossip.handle(.publish(.links(page: page), value: value), at: now, into: &routed.gossip)
-            case .event(let event): routed.effects.append(.event(.probing(event)))
-            }
-        }
-    }
-
-    private mutating func routeGossip(_ routed: inout Routed) {
-        for effect in routed.gossip {
-            switch effect {
-            case .send(let messages, let peer): outbox.add(messages.map(\.datagramBytes), to: peer)
-            case .push(let fanOut, let datagrams):
-                for peer in membership.drawNeighbours(fanOut) { outbox.push(to: peer, datagrams: datagrams) }
-            case .event(let event):
-                if case .entryUpdated = event { routed.graphChanged = true }
-                routed.effects.append(.event(event))
-            }
-        }
-        routed.gossip.removeAll(keepingCapacity: true)
-    }
-
     /// Turns the outbox into datagrams, with news and entries in the room that is left.
     private mutating func flush(at now: Instant, into effects: inout [Effect]) {
         for parcel in outbox.takeAll() where admission.policy.keeps(parcel.peer) {
@@ -328,16 +209,6 @@ package struct OverlayNode: ProtocolCore {
                 // A goodbye has no second chance, and one datagram may be lost.
                 if hasLeft { effects.append(.send(payload, to: parcel.peer)) }
             }
-        }
-    }
-}
-
-extension MembershipMessage {
-    /// Whether the message is part of the regular heartbeat, on which the gossip root rides.
-    fileprivate var isPingOrAck: Bool {
-        switch self {
-        case .ping, .ack: true
-        default: false
         }
     }
 }

@@ -104,7 +104,7 @@ extension Simulator {
             peers[receiver].ports[sender] = packet.fromPort
             guard case .data(let payload) = packet.kind else { return }
             deliveries += 1
-            receive(payload, from: sender, at: receiver)
+            handle(.datagram(payload, from: identity(sender)), receiver)
         }
     }
 
@@ -139,19 +139,6 @@ extension Simulator {
         for payload in waiting { transmit(.data(payload), from: index, to: other, toLife: packet.fromLife) }
         handle(.sessionEstablished(identity(other), peers[other].contact.addresses[0]), index)
         return !waiting.isEmpty
-    }
-
-    /// Hands a datagram to a core and, if there are liars, sees whom the core blames for what it drops.
-    private mutating func receive(_ payload: [UInt8], from sender: Int, at receiver: Int) {
-        guard hasLiars, peers[receiver].lie == nil else {
-            return handle(.datagram(payload, from: identity(sender)), receiver)
-        }
-        let before = peers[receiver].node?.drops()
-        handle(.datagram(payload, from: identity(sender)), receiver)
-        guard let before, let after = peers[receiver].node?.drops() else { return }
-        for reason in Observer.blamableDrops where after[reason] > before[reason] {
-            observer.recordBlame(receiver, sender, reason)
-        }
     }
 
     /// Mixes a delivery into the trace (FNV-1a over words).

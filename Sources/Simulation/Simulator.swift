@@ -60,7 +60,6 @@ package struct Simulator {
     var queue = EventQueue<Event>()
     var generator: SeededGenerator
     var traceHash: UInt64 = 0xCBF2_9CE4_8422_2325
-    private(set) var hasLiars = false
     var liarMemory = LiarMemory()
 
     /// Virtual wall clock at the beginning, in milliseconds; incarnations come from it.
@@ -109,10 +108,7 @@ package struct Simulator {
     package func lie(_ index: Int) -> Lie? { peers[index].lie }
 
     /// Makes a peer a liar.
-    package mutating func corrupt(_ index: Int, _ lie: Lie) {
-        peers[index].lie = lie
-        hasLiars = true
-    }
+    package mutating func corrupt(_ index: Int, _ lie: Lie) { peers[index].lie = lie }
 
     /// Whether some process is not running though nobody has killed it.
     package var isAnyonePaused: Bool { peers.contains { $0.pausedUntil != nil } }
@@ -325,9 +321,12 @@ extension Simulator {
                 return
             }
             observer.recordVersion(index, other, key, version, at: time)
+        case .misbehaviour(let peer, _):
+            // What liars say of others counts for nothing.
+            if let other = indices[peer], peers[index].lie == nil { observer.recordBlame(other) }
         case .equivocation(let owner, let key):
             guard let other = indices[owner] else { return }
-            guard peers[other].lie == nil else { return observer.recordBlame(index, other, .equivocation) }
+            guard peers[other].lie == nil else { return observer.recordBlame(other) }
             observer.violate("peer \(index) saw two values for one version of entry \(key) of \(owner.short)", at: time)
         default: break
         }

@@ -28,11 +28,8 @@ package struct Observer {
     package private(set) var violations: [String] = []
     package private(set) var violationCount = 0
 
-    /// How often honest peers blamed each peer for something that no honest peer does.
+    /// How often honest peers named each peer to their operators for something that no honest peer does.
     package private(set) var blames: [Int]
-    /// Drops of which the sender of a datagram is guilty. Equivocation is not among them, because an honest peer may pass on
-    /// one of two values (the owner is named by an event), nor are entries over a limit, for the same reason.
-    static let blamableDrops: [OverlayDrop] = [.malformed, .forged, .unexpected]
 
     private let count: Int
     private let width: Int
@@ -49,10 +46,8 @@ package struct Observer {
         blames = Array(repeating: 0, count: peers)
     }
 
-    /// An honest observer dropped something for which it blames the subject.
-    package mutating func recordBlame(_ observer: Int, _ subject: Int, _ reason: OverlayDrop) {
-        blames[subject] += 1
-    }
+    /// An honest peer blames the subject.
+    package mutating func recordBlame(_ subject: Int) { blames[subject] += 1 }
 
     /// Peers that run.
     package var runningCount: Int { isRunning.count { $0 } }

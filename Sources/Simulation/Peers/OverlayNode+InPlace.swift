@@ -12,7 +12,4 @@ extension OverlayNode {
 
     /// The version of an entry that the peer has.
     mutating func version(of owner: PeerID, _ key: EntryKey) -> UInt64? { entry(of: owner, key)?.version }
-
-    /// What was dropped so far.
-    mutating func drops() -> OverlayCounters { counters }
 }
