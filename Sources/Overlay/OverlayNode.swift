@@ -56,6 +56,12 @@ package struct OverlayNode: ProtocolCore {
     /// How this peer's datagrams look from outside.
     package var natKind: NATKind { addresses.natKind }
 
+    /// The timers of membership that follow from measured round trips.
+    package var timerProfile: TimerProfile { membership.profile }
+
+    /// How far this peer trusts its own judgement of others.
+    package var localHealth: LocalHealth { membership.health }
+
     /// The addresses at which others see this peer and which are not of its own interfaces.
     package var observedAddresses: [NetworkAddress] { addresses.observed }
 

@@ -35,6 +35,7 @@ struct StatusCommand: AsyncParsableCommand {
         row("listening", status.listenAddress + ", given to others: " + status.addresses.joined(separator: ", "))
         row("NAT", Self.natText(status))
         row("peers", "\(status.alivePeers) alive of \(status.knownPeers) known")
+        row("timers", Self.timersText(status.membership))
         row(
             "graph",
             "\(status.graphDigest.prefix(10)), \(status.measuredLinks) of \(status.totalLinks) links measured")
@@ -55,6 +56,19 @@ struct StatusCommand: AsyncParsableCommand {
         if let job = status.job {
             row("job", "\(job.name): \(job.role), step \(job.step) of \(job.steps)")
         }
+    }
+
+    /// How patient failure detection is, and why.
+    private static func timersText(_ view: MembershipView) -> String {
+        var text = view.profile
+        if let near = view.nearRoundTripSeconds, let median = view.medianRoundTripSeconds,
+            let far = view.farRoundTripSeconds
+        {
+            text += " (round trips \(Figures.seconds(near)), \(Figures.seconds(median)), \(Figures.seconds(far)))"
+        }
+        text += ": an answer may take \(Figures.seconds(view.probeTimeoutSeconds)), through helpers "
+        text += "\(Figures.seconds(view.helperTimeoutSeconds)) more; local health \(view.localHealth) of 8"
+        return text + (view.localHealth == 0 ? ", well" : ": this node seems slow and waits longer")
     }
 
     /// What others report of this node's address, in words.

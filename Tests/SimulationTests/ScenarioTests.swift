@@ -55,6 +55,30 @@ import Testing
         #expect(report.violations == [], "seed \(seed)")
     }
 
+    @Test("On a LAN a death is known sooner than in the world")
+    func lanTimers() throws {
+        let world = run(.crash, peers: 12)
+        let lan = run(.crash, peers: 12) { $0.profile = .local }
+        #expect(lan.violations == [] && lan.falseDeaths == 0)
+        let (near, far) = try (#require(lan.detectionSeconds), #require(world.detectionSeconds))
+        #expect(near.median < far.median - 0.1, "\(near.median) s on a LAN, \(far.median) s in the world")
+    }
+
+    @Test("Round trips of a satellite's length make nobody suspect a healthy peer for long")
+    func satelliteTimers() throws {
+        let report = run(.steady, peers: 12) {
+            $0.profile.minimumDelay = .milliseconds(270)
+            $0.profile.maximumDelay = .milliseconds(330)
+        }
+        #expect(report.violations == [] && report.falseDeaths == 0)
+        let crash = run(.crash, peers: 12) {
+            $0.profile.minimumDelay = .milliseconds(270)
+            $0.profile.maximumDelay = .milliseconds(330)
+        }
+        #expect(crash.violations == [] && crash.falseDeaths == 0)
+        #expect((crash.detectionSeconds?.most ?? 99) < 12, "\(String(describing: crash.detectionSeconds))")
+    }
+
     @Test("Peers with several addresses use the nearest, do not hop, and survive the death of a path")
     func paths() throws {
         let report = run(.paths, peers: 6, seconds: 20)

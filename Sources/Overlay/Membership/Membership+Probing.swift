@@ -167,6 +167,7 @@ extension Membership {
         let roundTrip = now - probe.sent
         typicalRoundTrip.add(roundTrip)
         if let slot = others.slot(of: sender) { others[slot].roundTrip.add(roundTrip) }
+        updateProfile(at: now)
         effects.append(.roundTrip(sender, roundTrip))
         if probe.purpose == .onDemand { effects.append(.event(.pinged(sender, roundTrip: roundTrip))) }
     }
@@ -188,16 +189,16 @@ extension Membership {
     /// and near ones not waited for; a peer that was not measured yet gets twice what others take, and time for a handshake.
     private func patience(with target: PeerID) -> Duration {
         if let measured = others.slot(of: target).flatMap({ others[$0].roundTrip.patience }) { return measured }
-        guard let typical = typicalRoundTrip.patience else { return configuration.initialProbeTimeout }
-        return min(configuration.initialProbeTimeout, typical * 2 + .milliseconds(100))
+        guard let typical = typicalRoundTrip.patience else { return profile.initialProbeTimeout }
+        return min(profile.initialProbeTimeout, typical * 2 + .milliseconds(100))
     }
 
     private func directTimeout(_ target: PeerID) -> Duration {
-        max(configuration.minimumProbeTimeout, patience(with: target) + .milliseconds(50)) * health.multiplier
+        max(profile.minimumProbeTimeout, patience(with: target) + .milliseconds(50)) * health.multiplier
     }
 
     private func indirectTimeout(_ target: PeerID) -> Duration {
-        max(configuration.minimumIndirectTimeout, patience(with: target) * 2 + .milliseconds(100)) * health.multiplier
+        max(profile.minimumIndirectTimeout, patience(with: target) * 2 + .milliseconds(100)) * health.multiplier
     }
 
     /// Tries one of the dead: the two sides of a healed partition find each other so.

@@ -71,7 +71,10 @@ package struct Membership: ProtocolCore {
     /// Slots of live others, in no particular but a reproducible order: for drawing at random.
     var live: [Int] = []
     var view = DigestTable()
-    var health = LocalHealth()
+    package internal(set) var health = LocalHealth()
+    /// The timers that follow from measured round trips.
+    package internal(set) var profile: TimerProfile
+    var nextProfile: Instant?
     /// Round trips to everybody, for those who were not measured yet.
     var typicalRoundTrip = RoundTripEstimator()
     var schedule = ProbeSchedule()
@@ -112,6 +115,7 @@ package struct Membership: ProtocolCore {
         incarnation: UInt64, seed: UInt64
     ) {
         self.configuration = configuration
+        profile = TimerProfile(configuration)
         self.signer = signer
         generator = SeededGenerator(seed: seed)
         nextSequence = UInt32(truncatingIfNeeded: generator.next())

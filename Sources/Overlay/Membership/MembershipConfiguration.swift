@@ -80,8 +80,9 @@ package struct MembershipConfiguration: Hashable, Sendable {
 
     /// The shortest suspicion among `count` live peers: the base and two spreadings of news, one to tell the accused and one
     /// for its refutation. News multiplies by about four a round, so a spreading takes log₄ N rounds.
-    package func minimumSuspicion(count: Int) -> Duration {
-        suspicionBase + gossipInterval * Logarithm.base2(count)
+    /// `newsHop` is how long news takes from one peer to the next (`TimerProfile`); a gossip interval unless said otherwise.
+    package func minimumSuspicion(count: Int, newsHop: Duration? = nil) -> Duration {
+        suspicionBase + (newsHop ?? gossipInterval) * Logarithm.base2(count)
     }
 
     /// How often a piece of news is sent among `count` live peers.

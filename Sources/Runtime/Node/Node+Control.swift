@@ -13,6 +13,7 @@ extension Node: NodeControl {
         let snapshot = try await snapshot()
         let links = LiveGraph(snapshot).linkCounts
         let reach = try await driver.read { ($0.record.contact.addresses, $0.observedAddresses, $0.natKind) }
+        let timers = try await driver.read { MembershipView($0.timerProfile, $0.localHealth) }
         let capability =
             capability
             ?? Capability(
@@ -24,7 +25,7 @@ extension Node: NodeControl {
             uptimeSeconds: (MonotonicClock.now - startedAt).seconds, listenAddress: listenAddress.description,
             addresses: reach.0.map(\.description), observedAddresses: reach.1.map(\.description),
             natKind: reach.2.rawValue, alivePeers: members.count { $0.state.isLive },
-            knownPeers: members.count, graphDigest: snapshot.digest.description,
+            knownPeers: members.count, membership: timers, graphDigest: snapshot.digest.description,
             measuredLinks: links.measured, totalLinks: links.total,
             capability: CapabilityView(capability), traffic: await traffic(),
             admission: await admissionState(), job: await participant?.view,
@@ -234,5 +235,17 @@ extension ShardView {
         self.init(
             shard: manifest.id.description, name: manifest.name, bytes: manifest.byteCount,
             pieces: manifest.pieceCount, heldPieces: heldPieces, path: path)
+    }
+}
+
+extension MembershipView {
+    /// What a node's core goes by.
+    fileprivate init(_ profile: TimerProfile, _ health: LocalHealth) {
+        self.init(
+            profile: profile.kind.rawValue, nearRoundTripSeconds: profile.roundTrips?.near.seconds,
+            medianRoundTripSeconds: profile.roundTrips?.median.seconds,
+            farRoundTripSeconds: profile.roundTrips?.far.seconds,
+            probeTimeoutSeconds: profile.minimumProbeTimeout.seconds,
+            helperTimeoutSeconds: profile.minimumIndirectTimeout.seconds, localHealth: health.score)
     }
 }

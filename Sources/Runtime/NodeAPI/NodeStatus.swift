@@ -38,6 +38,8 @@ package struct NodeStatus: Codable, Hashable, Sendable {
     package var alivePeers: Int
     /// Members of which the node knows, whatever their state.
     package var knownPeers: Int
+    /// How membership judges others from here.
+    package var membership: MembershipView
     /// The digest of the current graph snapshot, equal on all peers once quiet.
     package var graphDigest: String
     /// Directed pairs of live peers whose bandwidth has been measured, and how many pairs there are.
@@ -57,7 +59,8 @@ package struct NodeStatus: Codable, Hashable, Sendable {
         peer: PeerID, name: String, swarm: String, version: String, processID: Int, stateDirectory: String,
         uptimeSeconds: Double, listenAddress: String, addresses: [String], observedAddresses: [String] = [],
         natKind: String = "unknown", alivePeers: Int, knownPeers: Int,
-        graphDigest: String, measuredLinks: Int, totalLinks: Int, capability: CapabilityView, traffic: TrafficView,
+        membership: MembershipView = MembershipView(), graphDigest: String, measuredLinks: Int, totalLinks: Int,
+        capability: CapabilityView, traffic: TrafficView,
         admission: Admission = .open, job: JobView? = nil, identityConflict: IdentityConflictView? = nil,
         identitiesUsedTwice: [PeerID] = []
     ) {
@@ -74,6 +77,7 @@ package struct NodeStatus: Codable, Hashable, Sendable {
         self.natKind = natKind
         self.alivePeers = alivePeers
         self.knownPeers = knownPeers
+        self.membership = membership
         self.graphDigest = graphDigest
         self.measuredLinks = measuredLinks
         self.totalLinks = totalLinks
@@ -83,6 +87,35 @@ package struct NodeStatus: Codable, Hashable, Sendable {
         self.job = job
         self.identityConflict = identityConflict
         self.identitiesUsedTwice = identitiesUsedTwice.map(\.description)
+    }
+}
+
+/// The timers of failure detection, which follow from measured round trips.
+package struct MembershipView: Codable, Hashable, Sendable {
+    /// "lan", "wan", "mixed", or "unmeasured" while too few round trips are known.
+    package var profile: String
+    /// The 10th, 50th and 90th percentile of the round trips to this node's neighbours.
+    package var nearRoundTripSeconds: Double?
+    package var medianRoundTripSeconds: Double?
+    package var farRoundTripSeconds: Double?
+    /// The shortest waits for a direct answer and for those of helpers, before local health.
+    package var probeTimeoutSeconds: Double
+    package var helperTimeoutSeconds: Double
+    /// From 0, healthy, to 8: the node itself seems to be slow, and waits one time longer for each point.
+    package var localHealth: Int
+
+    package init(
+        profile: String = "unmeasured", nearRoundTripSeconds: Double? = nil, medianRoundTripSeconds: Double? = nil,
+        farRoundTripSeconds: Double? = nil, probeTimeoutSeconds: Double = 0, helperTimeoutSeconds: Double = 0,
+        localHealth: Int = 0
+    ) {
+        self.profile = profile
+        self.nearRoundTripSeconds = nearRoundTripSeconds
+        self.medianRoundTripSeconds = medianRoundTripSeconds
+        self.farRoundTripSeconds = farRoundTripSeconds
+        self.probeTimeoutSeconds = probeTimeoutSeconds
+        self.helperTimeoutSeconds = helperTimeoutSeconds
+        self.localHealth = localHealth
     }
 }
 
