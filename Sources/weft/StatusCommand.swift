@@ -66,9 +66,10 @@ struct StatusCommand: AsyncParsableCommand {
         {
             text += " (round trips \(Figures.seconds(near)), \(Figures.seconds(median)), \(Figures.seconds(far)))"
         }
-        text += ": an answer may take \(Figures.seconds(view.probeTimeoutSeconds)), through helpers "
-        text += "\(Figures.seconds(view.helperTimeoutSeconds)) more; local health \(view.localHealth) of 8"
-        return text + (view.localHealth == 0 ? ", well" : ": this node seems slow and waits longer")
+        text += ": helpers get \(Figures.seconds(view.helperTimeoutSeconds)), suspects "
+        text += "\(Figures.seconds(view.suspicionSeconds)) at least; local health "
+        let score = view.localHealth
+        return text + (score == 0 ? "good" : "bad by \(score) of 8: this node seems slow, and waits longer")
     }
 
     /// What others report of this node's address, in words.

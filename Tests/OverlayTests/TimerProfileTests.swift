@@ -39,11 +39,15 @@ struct TimerProfileTests {
     func usual() {
         let world = profile([10, 60, 120, 180, 240])
         let configured = TimerProfile(Self.configuration)
-        #expect(world.minimumProbeTimeout == configured.minimumProbeTimeout && world.newsHop == configured.newsHop)
+        #expect(world.suspicionBase == configured.suspicionBase && world.newsHop == configured.newsHop)
         #expect(world.initialProbeTimeout == .seconds(1))
         let lan = profile([0.2, 0.3, 0.3, 0.4])
-        #expect(lan.minimumProbeTimeout == .milliseconds(100) && lan.minimumIndirectTimeout == .milliseconds(200))
-        #expect(lan.newsHop == configured.newsHop)
+        #expect(lan.gossipInterval == .milliseconds(50) && lan.newsHop == .milliseconds(50))
+        for count in [50, 1000] {
+            #expect(lan.minimumSuspicion(count: count) < configured.minimumSuspicion(count: count))
+        }
+        let floors = Self.configuration.minimumProbeTimeout + lan.minimumIndirectTimeout
+        #expect(floors + lan.minimumSuspicion(count: 12) > .seconds(2), "a pause of two seconds is no death")
     }
 
     @Test("Whoever is beyond the usual distances gets the time that his packets take")

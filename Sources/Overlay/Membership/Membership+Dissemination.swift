@@ -16,8 +16,8 @@ extension Membership {
         news.insert(statement.datagramBytes, about: NewsSubject(peer: peer, lane: lane))
         if nextGossip == nil {
             // A moment to gather what comes together.
-            let soon = now + configuration.gossipInterval / 5
-            nextGossip = lastGossip.map { max(soon, $0 + configuration.gossipInterval) } ?? soon
+            let soon = now + profile.gossipInterval / 5
+            nextGossip = lastGossip.map { max(soon, $0 + profile.gossipInterval) } ?? soon
         }
     }
 
@@ -26,7 +26,7 @@ extension Membership {
         lastGossip = now
         nextGossip = nil
         guard !news.isEmpty, !live.isEmpty else { return }
-        nextGossip = now + configuration.gossipInterval
+        nextGossip = now + profile.gossipInterval
         let isFlood = news.count > configuration.floodItems
         let datagrams = isFlood ? configuration.floodDatagrams : configuration.gossipDatagrams
         for peer in drawNeighbours(configuration.gossipFanOut) {

@@ -194,7 +194,7 @@ extension Membership {
     }
 
     private func directTimeout(_ target: PeerID) -> Duration {
-        max(profile.minimumProbeTimeout, patience(with: target) + .milliseconds(50)) * health.multiplier
+        max(configuration.minimumProbeTimeout, patience(with: target) + .milliseconds(50)) * health.multiplier
     }
 
     private func indirectTimeout(_ target: PeerID) -> Duration {

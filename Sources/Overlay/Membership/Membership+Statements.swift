@@ -65,7 +65,7 @@ extension Membership {
         let subject = accusation.peer
         switch others[slot].state {
         case .alive:
-            let minimum = configuration.minimumSuspicion(count: liveCount, newsHop: profile.newsHop)
+            let minimum = profile.minimumSuspicion(count: liveCount)
             let suspicion = Suspicion(
                 accuser: accusation.accuser, others: live.count - 1, minimum: minimum,
                 maximum: minimum * configuration.suspicionMaximumFactor, at: now)

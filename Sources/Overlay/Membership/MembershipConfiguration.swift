@@ -78,12 +78,8 @@ package struct MembershipConfiguration: Hashable, Sendable {
 
     package init() {}
 
-    /// The shortest suspicion among `count` live peers: the base and two spreadings of news, one to tell the accused and one
-    /// for its refutation. News multiplies by about four a round, so a spreading takes log₄ N rounds.
-    /// `newsHop` is how long news takes from one peer to the next (`TimerProfile`); a gossip interval unless said otherwise.
-    package func minimumSuspicion(count: Int, newsHop: Duration? = nil) -> Duration {
-        suspicionBase + (newsHop ?? gossipInterval) * Logarithm.base2(count)
-    }
+    /// The shortest suspicion among `count` live peers while no round trips are known.
+    package func minimumSuspicion(count: Int) -> Duration { TimerProfile(self).minimumSuspicion(count: count) }
 
     /// How often a piece of news is sent among `count` live peers.
     ///

@@ -3,8 +3,9 @@ internal import Primitives
 /// The timers of membership that depend on how far this peer's neighbours are: a pure function of measured round trips, so
 /// that nobody has to say whether a swarm is on a LAN or all over the world (memberlist has a profile for each, by hand).
 ///
-/// The time-out of each probe follows the round trip to its target anyway (`RoundTripEstimator`). What is decided here are the
-/// floors below those, and the times in which others than the target take part: helpers, and the peers that pass news on.
+/// The time-out of each probe follows the round trip to its target anyway (`RoundTripEstimator`), above a floor that is for busy
+/// machines and the same everywhere. What is decided here are the times in which others than the target take part: helpers,
+/// and the peers that pass news on.
 package struct TimerProfile: Hashable, Sendable {
     package enum Kind: String, Hashable, Sendable, CaseIterable {
         /// Too few round trips are known; the timers are those of a swarm all over the world.
@@ -43,14 +44,16 @@ package struct TimerProfile: Hashable, Sendable {
 
     package let kind: Kind
     package let roundTrips: RoundTrips?
-    /// Shortest wait for a direct answer.
-    package let minimumProbeTimeout: Duration
     /// Shortest further wait for helpers.
     package let minimumIndirectTimeout: Duration
     /// Wait for a peer whose round trip is not known.
     package let initialProbeTimeout: Duration
+    /// Between two rounds of spreading news.
+    package let gossipInterval: Duration
     /// How long a piece of news takes from one peer to the next, its wait for a round included.
     package let newsHop: Duration
+    /// The part of the shortest suspicion that covers a peer that does not run for a while.
+    package let suspicionBase: Duration
 
     /// The timers before anything is measured.
     init(_ configuration: MembershipConfiguration) { self.init(measured: [], configuration, before: .unmeasured) }
@@ -62,18 +65,22 @@ package struct TimerProfile: Hashable, Sendable {
         kind = roundTrips.map { Self.kind($0, before: before) } ?? .unmeasured
         let far = roundTrips?.far ?? .zero
         let median = roundTrips?.median ?? .zero
-        // On a LAN only a machine that is busy answers late, and half of the time is long for that.
-        let share = kind == .lan ? 0.5 : 1
-        minimumProbeTimeout = configuration.minimumProbeTimeout * share
         // The way to a helper and back, and the helper's to the target and back. One of the two is a typical one, for three
         // helpers are asked.
-        minimumIndirectTimeout = max(configuration.minimumIndirectTimeout * share, median + far)
+        minimumIndirectTimeout = max(configuration.minimumIndirectTimeout, median + far)
         // A handshake, the ping, and one of the two once more.
         initialProbeTimeout = max(configuration.initialProbeTimeout, far * 3)
+        // On a LAN the wait for a round is nearly all of the time that news takes. (In a larger network a shorter one would make
+        // peers send news to others who have it under way.) It costs the same bytes: each piece is sent so often and not more.
+        gossipInterval = configuration.gossipInterval * (kind == .lan ? 0.5 : 1)
         // The configured suspicion was measured with one-way delays of up to 120 ms; what is beyond comes on top.
-        newsHop = configuration.gossipInterval + max(.zero, far - Self.usualFar) / 2
+        newsHop = gossipInterval + max(.zero, far - Self.usualFar) / 2
+        // The faster rounds of a LAN shorten a suspicion; what a paused process of a small swarm needs of that stays.
+        suspicionBase = configuration.suspicionBase + (kind == .lan ? Self.pauseReserve : .zero)
     }
 
+    /// What brings the time from a ping to a death over two seconds among twelve peers on a LAN, as elsewhere.
+    private static let pauseReserve: Duration = .milliseconds(150)
     /// The round trip between peers at opposite ends of the world over cables.
     private static let usualFar: Duration = .milliseconds(250)
 
@@ -87,6 +94,12 @@ package struct TimerProfile: Hashable, Sendable {
         guard isNear(trips.near, was: isMeasured ? before != .wan : nil) else { return .wan }
         return isNear(trips.far, was: isMeasured ? before == .lan : nil) ? .lan : .mixed
     }
+}
+
+extension TimerProfile {
+    /// The shortest suspicion among `count` live peers: the base and two spreadings of news, one to tell the accused and one
+    /// for its refutation. News multiplies by about four a round, so a spreading takes log₄ N rounds.
+    package func minimumSuspicion(count: Int) -> Duration { suspicionBase + newsHop * Logarithm.base2(count) }
 }
 
 extension Membership {

@@ -13,7 +13,7 @@ extension Node: NodeControl {
         let snapshot = try await snapshot()
         let links = LiveGraph(snapshot).linkCounts
         let reach = try await driver.read { ($0.record.contact.addresses, $0.observedAddresses, $0.natKind) }
-        let timers = try await driver.read { MembershipView($0.timerProfile, $0.localHealth) }
+        let timers = try await driver.read { MembershipView($0.timerProfile, $0.localHealth, $0.liveCount) }
         let capability =
             capability
             ?? Capability(
@@ -240,12 +240,12 @@ extension ShardView {
 
 extension MembershipView {
     /// What a node's core goes by.
-    fileprivate init(_ profile: TimerProfile, _ health: LocalHealth) {
+    fileprivate init(_ profile: TimerProfile, _ health: LocalHealth, _ liveCount: Int) {
         self.init(
             profile: profile.kind.rawValue, nearRoundTripSeconds: profile.roundTrips?.near.seconds,
             medianRoundTripSeconds: profile.roundTrips?.median.seconds,
             farRoundTripSeconds: profile.roundTrips?.far.seconds,
-            probeTimeoutSeconds: profile.minimumProbeTimeout.seconds,
-            helperTimeoutSeconds: profile.minimumIndirectTimeout.seconds, localHealth: health.score)
+            helperTimeoutSeconds: profile.minimumIndirectTimeout.seconds,
+            suspicionSeconds: profile.minimumSuspicion(count: liveCount).seconds, localHealth: health.score)
     }
 }

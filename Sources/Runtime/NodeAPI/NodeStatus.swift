@@ -98,23 +98,23 @@ package struct MembershipView: Codable, Hashable, Sendable {
     package var nearRoundTripSeconds: Double?
     package var medianRoundTripSeconds: Double?
     package var farRoundTripSeconds: Double?
-    /// The shortest waits for a direct answer and for those of helpers, before local health.
-    package var probeTimeoutSeconds: Double
+    /// The shortest wait for helpers, before local health, and the shortest time between a suspicion and a death.
     package var helperTimeoutSeconds: Double
+    package var suspicionSeconds: Double
     /// From 0, healthy, to 8: the node itself seems to be slow, and waits one time longer for each point.
     package var localHealth: Int
 
     package init(
         profile: String = "unmeasured", nearRoundTripSeconds: Double? = nil, medianRoundTripSeconds: Double? = nil,
-        farRoundTripSeconds: Double? = nil, probeTimeoutSeconds: Double = 0, helperTimeoutSeconds: Double = 0,
+        farRoundTripSeconds: Double? = nil, helperTimeoutSeconds: Double = 0, suspicionSeconds: Double = 0,
         localHealth: Int = 0
     ) {
         self.profile = profile
         self.nearRoundTripSeconds = nearRoundTripSeconds
         self.medianRoundTripSeconds = medianRoundTripSeconds
         self.farRoundTripSeconds = farRoundTripSeconds
-        self.probeTimeoutSeconds = probeTimeoutSeconds
         self.helperTimeoutSeconds = helperTimeoutSeconds
+        self.suspicionSeconds = suspicionSeconds
         self.localHealth = localHealth
     }
 }

@@ -37,9 +37,10 @@ extension ScenarioRunner {
         report.healSeconds = agreed - at
         // Suspicions from before the end of the faults may still run out.
         let membership = MembershipConfiguration()
-        let newsHop = (0..<simulator.count).compactMap { simulator.node($0)?.timerProfile.newsHop }.max()
-        let suspicion =
-            membership.minimumSuspicion(count: options.peers, newsHop: newsHop) * membership.suspicionMaximumFactor
+        let shortest =
+            (0..<simulator.count)
+            .compactMap { simulator.node($0)?.timerProfile.minimumSuspicion(count: options.peers) }.max() ?? .zero
+        let suspicion = shortest * membership.suspicionMaximumFactor
         run(to: at + suspicion.seconds + 1)
         let deaths = simulator.observer.deaths.count
         run(to: seconds + 10)
