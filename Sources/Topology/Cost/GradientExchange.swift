@@ -90,113 +90,230 @@ extension GradientExchange {
     func ends(finishes: [[Double]]) -> [[Double]] {
         let replicas = layout.pipelines.count
         guard replicas > 1 else { return finishes }
-        var slices: [[Double]] = []
-        for segment in segments { slices.append(self.slices(of: segment)) }
-        var reduced = Array(repeating: 0.0, count: segments.count * replicas)
-        var flat: [Double] = []
+        let count = segments.count * replicas
+        let pairs = count * replicas
         var holders: [Int] = []
+        holders.reserveCapacity(count)
         for segment in segments {
-            for rank in 0..<replicas {
-                flat.append(finishes[rank][segment.stages[rank]])
-                holders.append(holder(of: segment, rank: rank))
-            }
-        }
-        let pairs = replicas * replicas
-        let weights = slices.flatMap(\.self)
-        withUnsafeTemporaryAllocation(of: Double.self, capacity: segments.count * pairs) { busy in
-            busy.initialize(repeating: 0)
-            scatter(busy, &reduced, starts: flat, holders: holders, slices: weights)
-            if tables.sharesAccess { limitScatter(&reduced, finishes: finishes, slices: slices) }
-            // The gathered slices queue behind all partial slices that the pair still has to send.
-            for index in stride(from: segments.count - 2, through: 0, by: -1) {
-                for pair in 0..<pairs
-                where isSameLink(holders, index, index + 1, pair / replicas, pair % replicas) {
-                    busy[index * pairs + pair] = busy[(index + 1) * pairs + pair]
-                }
-            }
-            flat = reduced
-            gather(busy, &flat, reduced: reduced, holders: holders, slices: weights)
+            for rank in 0..<replicas { holders.append(holder(of: segment, rank: rank)) }
         }
         var ends = finishes
-        for (index, segment) in segments.enumerated() {
-            for rank in 0..<replicas {
-                let stage = segment.stages[rank]
-                ends[rank][stage] = max(ends[rank][stage], flat[index * replicas + rank])
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 3 * pairs + 4 * count) { memory in
+            guard let base = memory.baseAddress else { return }
+            var scratch = Scratch(
+                seconds: base, latency: base + pairs, busy: base + 2 * pairs, slices: base + 3 * pairs,
+                starts: base + 3 * pairs + count, reduced: base + 3 * pairs + 2 * count,
+                gathered: base + 3 * pairs + 3 * count)
+            load(&scratch, holders: holders, finishes: finishes)
+            scatter(scratch, holders: holders)
+            if tables.sharesAccess {
+                let slices = segments.indices.map { index in
+                    (0..<replicas).map { scratch.slices[index * replicas + $0] }
+                }
+                var reduced = (0..<count).map { scratch.reduced[$0] }
+                limitScatter(&reduced, finishes: finishes, slices: slices)
+                for position in 0..<count { scratch.reduced[position] = reduced[position] }
+                gather(scratch, holders: holders)
+                take(&ends, scratch)
+                limitGather(&ends, reduced: reduced, slices: slices)
+            } else {
+                gather(scratch, holders: holders)
+                take(&ends, scratch)
             }
         }
-        if tables.sharesAccess { limitGather(&ends, reduced: reduced, slices: slices) }
         return ends
     }
 
-    /// Sends every partial slice: `reduced` becomes when each slice's sum is ready, by segment and owner, `busy` when each
-    /// pair's link has sent its part of each segment.
-    private func scatter(
-        _ busy: UnsafeMutableBufferPointer<Double>, _ reduced: inout [Double], starts: [Double], holders: [Int],
-        slices: [Double]
-    ) {
-        let replicas = layout.pipelines.count
-        let pairs = replicas * replicas
-        let peers = tables.peers
-        let isPlain = tables.plainLinks.isEmpty
-        for index in segments.indices {
-            let first = index * replicas
-            for rank in 0..<replicas {
-                let start = starts[first + rank]
-                let row = holders[first + rank] * peers
-                let bytes =
-                    segments[index].bytes * partials[rank] * (isPlain ? tables.compression.gradientFactor : 1)
-                reduced[first + rank] = max(reduced[first + rank], start)
-                for other in 0..<replicas where other != rank {
-                    let link = row + holders[first + other]
-                    let pair = rank * replicas + other
-                    var free = start
-                    if isSameLink(holders, index - 1, index, rank, other) { free = busy[(index - 1) * pairs + pair] }
-                    let factor = isPlain ? 1 : tables.exchangeFactor(link: link)
-                    free += bytes * slices[first + other] * factor * tables.secondsPerByte[link]
-                    busy[index * pairs + pair] = free
-                    reduced[first + other] = max(reduced[first + other], free + tables.latency[link])
-                }
-            }
-        }
+    /// Figures of one exchange in scratch memory: by segment, sender and receiver, or by segment and rank.
+    private struct Scratch {
+        /// Seconds for a byte of gradients; zero for a rank to itself, like the latency.
+        let seconds: UnsafeMutablePointer<Double>
+        let latency: UnsafeMutablePointer<Double>
+        /// When the pair's link has sent its part of the segment.
+        let busy: UnsafeMutablePointer<Double>
+        let slices: UnsafeMutablePointer<Double>
+        /// When each rank begins to send, when each slice's sum is ready, when each rank has all slices.
+        let starts: UnsafeMutablePointer<Double>
+        let reduced: UnsafeMutablePointer<Double>
+        let gathered: UnsafeMutablePointer<Double>
     }
 
-    /// Sends every sum to all: `ends` becomes when each rank has all slices of each segment.
-    private func gather(
-        _ busy: UnsafeMutableBufferPointer<Double>, _ ends: inout [Double], reduced: [Double], holders: [Int],
-        slices: [Double]
-    ) {
+    private func load(_ scratch: inout Scratch, holders: [Int], finishes: [[Double]]) {
         let replicas = layout.pipelines.count
-        let pairs = replicas * replicas
         let peers = tables.peers
-        let isPlain = tables.plainLinks.isEmpty
-        for index in segments.indices {
-            let first = index * replicas
-            for rank in 0..<replicas {
-                let row = holders[first + rank] * peers
-                let bytes =
-                    segments[index].bytes * slices[first + rank] * (isPlain ? tables.compression.gradientFactor : 1)
-                for other in 0..<replicas where other != rank {
-                    let link = row + holders[first + other]
-                    let pair = rank * replicas + other
-                    var free = max(reduced[first + rank], busy[index * pairs + pair])
-                    if isSameLink(holders, index - 1, index, rank, other) {
-                        free = max(free, busy[(index - 1) * pairs + pair])
+        tables.secondsPerByte.withUnsafeBufferPointer { secondsPerByte in
+            tables.latency.withUnsafeBufferPointer { latency in
+                var position = 0
+                for first in stride(from: 0, to: holders.count, by: replicas) {
+                    for rank in 0..<replicas {
+                        let row = holders[first + rank] * peers
+                        for other in 0..<replicas {
+                            let link = row + holders[first + other]
+                            scratch.seconds[position] = secondsPerByte[link]
+                            scratch.latency[position] = latency[link]
+                            position += 1
+                        }
+                        scratch.seconds[position - replicas + rank] = 0
+                        scratch.latency[position - replicas + rank] = 0
                     }
-                    let factor = isPlain ? 1 : tables.exchangeFactor(link: link)
-                    free += bytes * factor * tables.secondsPerByte[link]
-                    busy[index * pairs + pair] = free
-                    ends[first + other] = max(ends[first + other], free + tables.latency[link])
+                }
+            }
+        }
+        for (index, segment) in segments.enumerated() {
+            for rank in 0..<replicas {
+                scratch.starts[index * replicas + rank] = finishes[rank][segment.stages[rank]]
+            }
+            loadSlices(scratch, index, holders: holders)
+        }
+        guard !tables.plainLinks.isEmpty else { return }
+        var position = 0
+        for first in stride(from: 0, to: holders.count, by: replicas) {
+            for rank in 0..<replicas {
+                for other in 0..<replicas {
+                    let link = holders[first + rank] * peers + holders[first + other]
+                    scratch.seconds[position] *= tables.exchangeFactor(link: link)
+                    position += 1
                 }
             }
         }
     }
 
-    /// Whether two ranks hold two segments in the same stages and so send both over the same link.
-    private func isSameLink(_ holders: [Int], _ earlier: Int, _ later: Int, _ rank: Int, _ other: Int) -> Bool {
-        guard earlier >= 0 else { return false }
+    /// `slices(of:)` from the loaded figures.
+    private func loadSlices(_ scratch: Scratch, _ index: Int, holders: [Int]) {
         let replicas = layout.pipelines.count
-        return holders[earlier * replicas + rank] == holders[later * replicas + rank]
-            && holders[earlier * replicas + other] == holders[later * replicas + other]
+        let slices = scratch.slices + index * replicas
+        guard tables.weighsSlices else {
+            for rank in 0..<replicas { slices[rank] = 1 / Double(replicas) }
+            return
+        }
+        let seconds = scratch.seconds + index * replicas * replicas
+        for rank in 0..<replicas {
+            let owner = holders[index * replicas + rank]
+            slices[rank] =
+                Double(replicas) * max(tables.uplinkSecondsPerByte[owner], tables.downlinkSecondsPerByte[owner])
+        }
+        for rank in 0..<replicas {
+            var slowest = slices[rank]
+            for other in 0..<replicas {
+                let value = seconds[rank * replicas + other]
+                slowest = value > slowest ? value : slowest
+                slices[other] = value > slices[other] ? value : slices[other]
+            }
+            slices[rank] = slowest > slices[rank] ? slowest : slices[rank]
+        }
+        var total = 0.0
+        for rank in 0..<replicas {
+            slices[rank] = slices[rank] > 0 ? 1 / slices[rank] : 1
+            total += slices[rank]
+        }
+        for rank in 0..<replicas { slices[rank] /= total }
+    }
+
+    /// Sends every partial slice: `reduced` becomes when each slice's sum is ready, `busy` when each pair's link has sent
+    /// its part of each segment.
+    private func scatter(_ scratch: Scratch, holders: [Int]) {
+        let replicas = layout.pipelines.count
+        let pairs = replicas * replicas
+        let factor = tables.plainLinks.isEmpty ? tables.compression.gradientFactor : 1
+        for index in segments.indices {
+            let first = index * replicas
+            let reduced = scratch.reduced + first
+            let slices = scratch.slices + first
+            let sharesLinks = sharesHolders(holders, index - 1, index)
+            for rank in 0..<replicas { reduced[rank] = 0 }
+            for rank in 0..<replicas {
+                let start = scratch.starts[first + rank]
+                let bytes = segments[index].bytes * partials[rank] * factor
+                let row = index * pairs + rank * replicas
+                let seconds = scratch.seconds + row
+                let latency = scratch.latency + row
+                let busy = scratch.busy + row
+                if sharesLinks, holders[first - replicas + rank] == holders[first + rank] {
+                    for other in 0..<replicas {
+                        let isSame = holders[first - replicas + other] == holders[first + other]
+                        let from = isSame ? busy[other - pairs] : start
+                        busy[other] = from + bytes * slices[other] * seconds[other]
+                        let arrival = busy[other] + latency[other]
+                        reduced[other] = arrival > reduced[other] ? arrival : reduced[other]
+                    }
+                } else {
+                    for other in 0..<replicas {
+                        let end = start + bytes * slices[other] * seconds[other]
+                        busy[other] = end
+                        let arrival = end + latency[other]
+                        reduced[other] = arrival > reduced[other] ? arrival : reduced[other]
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends every sum to all: `gathered` becomes when each rank has all slices of each segment.
+    private func gather(_ scratch: Scratch, holders: [Int]) {
+        let replicas = layout.pipelines.count
+        let pairs = replicas * replicas
+        let factor = tables.plainLinks.isEmpty ? tables.compression.gradientFactor : 1
+        // The gathered slices queue behind all partial slices that the pair still has to send.
+        for index in stride(from: segments.count - 2, through: 0, by: -1)
+        where sharesHolders(holders, index, index + 1) {
+            for rank in 0..<replicas where isSame(holders, index, rank) {
+                for other in 0..<replicas where isSame(holders, index, other) {
+                    let pair = index * pairs + rank * replicas + other
+                    scratch.busy[pair] = scratch.busy[pair + pairs]
+                }
+            }
+        }
+        for index in segments.indices {
+            let first = index * replicas
+            let gathered = scratch.gathered + first
+            let sharesLinks = sharesHolders(holders, index - 1, index)
+            for rank in 0..<replicas { gathered[rank] = scratch.reduced[first + rank] }
+            for rank in 0..<replicas {
+                let ready = scratch.reduced[first + rank]
+                let bytes = segments[index].bytes * scratch.slices[first + rank] * factor
+                let row = index * pairs + rank * replicas
+                let seconds = scratch.seconds + row
+                let latency = scratch.latency + row
+                let busy = scratch.busy + row
+                if sharesLinks, isSame(holders, index - 1, rank) {
+                    for other in 0..<replicas where isSame(holders, index - 1, other) {
+                        busy[other] = max(busy[other], busy[other - pairs])
+                    }
+                }
+                // The rank's own place in the row is free at its start, with no bytes and no latency.
+                for other in 0..<replicas {
+                    let from = ready > busy[other] ? ready : busy[other]
+                    let end = from + bytes * seconds[other]
+                    busy[other] = end
+                    let arrival = end + latency[other]
+                    gathered[other] = arrival > gathered[other] ? arrival : gathered[other]
+                }
+            }
+        }
+    }
+
+    private func take(_ ends: inout [[Double]], _ scratch: Scratch) {
+        let replicas = layout.pipelines.count
+        for (index, segment) in segments.enumerated() {
+            for rank in 0..<replicas {
+                let stage = segment.stages[rank]
+                ends[rank][stage] = max(ends[rank][stage], scratch.gathered[index * replicas + rank])
+            }
+        }
+    }
+
+    /// Whether a rank holds a segment and the next one on the same peer; two such ranks send both over the same link.
+    private func isSame(_ holders: [Int], _ index: Int, _ rank: Int) -> Bool {
+        let replicas = layout.pipelines.count
+        return holders[index * replicas + rank] == holders[(index + 1) * replicas + rank]
+    }
+
+    /// Whether any two ranks send two neighbouring segments over the same link.
+    private func sharesHolders(_ holders: [Int], _ earlier: Int, _ later: Int) -> Bool {
+        guard earlier >= 0 else { return false }
+        var same = 0
+        for rank in 0..<layout.pipelines.count where isSame(holders, earlier, rank) { same += 1 }
+        return same > 1
     }
 
     /// No stage's sums are ready before its access link has received all partial slices, nor anyone's that wait for a

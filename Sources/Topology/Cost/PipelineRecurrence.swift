@@ -171,10 +171,15 @@ extension PipelineRecurrence {
                     chosen = stage
                 }
                 guard earliest < .infinity else { return }
+                let kind = kinds[chosen]
                 act(chosen, at: earliest)
                 decide(chosen)
-                if chosen > 0 { decide(chosen - 1) }
-                if chosen + 1 < stages { decide(chosen + 1) }
+                // Only the stage that has been sent something may now decide otherwise.
+                if kind == 1 {
+                    if chosen + 1 < stages { decide(chosen + 1) }
+                } else if kind == 2, chosen > 0 {
+                    decide(chosen - 1)
+                }
             }
         }
 

@@ -4,6 +4,10 @@ internal import Primitives
 struct Arrangement: Hashable {
     var pipelines: [[Int]]
     var spares: [Int]
+    /// The cuts of all pipelines with so many stages, where they are not left to the builder. Pipelines that are cut alike
+    /// keep the exchange of gradients inside their stages, and a stage that holds a few layers less has memory for the more
+    /// micro-batches that long links ask for.
+    var cuts: [Int: [Range<Int>]] = [:]
 
     /// What moves may do to the shape.
     struct Freedom {
@@ -31,6 +35,29 @@ struct Arrangement: Hashable {
         case 16..<18: return swapGroups(&generator, affinity)
         default: return matchTails(&generator, affinity)
         }
+    }
+
+    /// Moves one layer over a boundary in all pipelines of one length, or leaves their cuts to the builder again.
+    ///
+    /// - Parameter current: the cuts of the pipeline of this rank as they are.
+    mutating func shiftCut(
+        _ generator: inout SeededGenerator, current: (Int) -> [Range<Int>]
+    ) -> Bool {
+        let rank = generator.index(below: pipelines.count)
+        let stages = pipelines[rank].count
+        guard stages > 1 else { return false }
+        if cuts[stages] != nil, generator.index(below: 8) == 0 {
+            cuts[stages] = nil
+            return true
+        }
+        var next = cuts[stages] ?? current(rank)
+        let boundary = 1 + generator.index(below: stages - 1)
+        let cut = next[boundary].lowerBound + (generator.index(below: 2) == 0 ? 1 : -1)
+        guard cut > next[boundary - 1].lowerBound, cut < next[boundary].upperBound else { return false }
+        next[boundary - 1] = next[boundary - 1].lowerBound..<cut
+        next[boundary] = cut..<next[boundary].upperBound
+        cuts[stages] = next
+        return true
     }
 
     /// Lets two groups of near peers change places, peer by peer: two regions, for example.
@@ -133,7 +160,11 @@ struct Arrangement: Hashable {
         let left = generator.index(below: shortest)
         let right = generator.index(below: shortest)
         guard left != right else { return [] }
-        for index in pipelines.indices { pipelines[index].swapAt(left, right) }
+        if generator.index(below: 4) == 0 {
+            for index in pipelines.indices { pipelines[index].reverse() }
+        } else {
+            for index in pipelines.indices { pipelines[index].swapAt(left, right) }
+        }
         return Array(pipelines.indices)
     }
 

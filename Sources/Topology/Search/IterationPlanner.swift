@@ -14,10 +14,11 @@ struct IterationPlanner {
         try MemoryCheck(problem: problem, tables: tables).validate()
         budgetOfCost = CostBudget(problem)
         try budgetOfCost.validate(problem, tables: tables)
-        search = IterationSearch(problem, tables: tables, seed: options.seed, warmStart: warmStart)
         // Few peers are searched thoroughly in a fraction of a second; many get what a few seconds allow.
         let usual = max(20_000, min(tables.peers, 64) * (tables.peers > 16 ? 12_000 : 2_500))
         budget = options.budget ?? usual * max(1, options.patience)
+        search = IterationSearch(
+            problem, tables: tables, seed: options.seed, effort: min(budget, usual), warmStart: warmStart)
     }
 
     var evaluations: Int { search.steps }

@@ -11,6 +11,10 @@ struct IterationSearch {
     private var builders: [LayoutBuilder]
     private var generator: SeededGenerator
     private var starts: [Arrangement]
+    /// Where the rounds begin, each with the best that was found from it.
+    private var islands: [Island] = []
+    private var island = 0
+    private var roundBest: (arrangement: Arrangement, seconds: Double)?
     private var round = 0
     private var step = 0
     private var stepsOfRound = 1
@@ -29,10 +33,28 @@ struct IterationSearch {
     private static let exactPeers = 160
     /// Peers times micro-batches up to which that is done.
     private static let exactTasks = 100_000
+    private static let islandCount = 12
+    /// How much longer rounds are after an island's first. Measured on the world-wide 64 peers: 4 times gave 7.1 s, 12 to 30
+    /// times 6.8 to 6.9 s in the same CPU time.
+    private static let laterRoundLength = 16
     private static let hot = 0.05
     private static let cold = 0.0005
+    /// Peers up to which the order of groups is searched before single peers are.
+    private static let groupedPeers = 16...256
 
-    init(_ problem: PlanningProblem, tables: CostTables, seed: UInt64, warmStart: Arrangement? = nil) {
+    /// A start with the best arrangement that rounds have made of it.
+    private struct Island {
+        let start: Arrangement
+        var best: Arrangement
+        var seconds: Double
+        /// The schedule of the best.
+        var builder: Int
+    }
+
+    /// - Parameter effort: candidates that the whole search will see, about.
+    init(
+        _ problem: PlanningProblem, tables: CostTables, seed: UInt64, effort: Int, warmStart: Arrangement? = nil
+    ) {
         self.problem = problem
         self.tables = tables
         freedom = Arrangement.Freedom(
@@ -53,6 +75,7 @@ struct IterationSearch {
         if elite.isEmpty {
             starts = Self.starts(
                 problem, tables: tables, affinity: affinity, budget: budget, generator: &generator)
+            if Self.groupedPeers.contains(tables.peers) { orderGroups(trials: min(effort / 64, 6_000)) }
             rankStarts(keepFirst: false)
         }
         beginRound()
@@ -78,7 +101,13 @@ struct IterationSearch {
     private mutating func tryMove() {
         guard !arrangement.pipelines.isEmpty else { return }
         var next = arrangement
-        let changed = next.disturb(&generator, freedom: freedom, affinity: affinity)
+        let changed: [Int]?
+        if pipelines.count == arrangement.pipelines.count, generator.index(below: 10) == 0 {
+            guard next.shiftCut(&generator, current: { pipelines[$0].stages.map(\.layers) }) else { return }
+            changed = nil
+        } else {
+            changed = next.disturb(&generator, freedom: freedom, affinity: affinity)
+        }
         if let changed, changed.isEmpty, next == arrangement { return }
         guard budget.allows(next.pipelines.joined()) else { return }
         guard let built = build(next, changed: changed) else { return }
@@ -88,6 +117,7 @@ struct IterationSearch {
         arrangement = next
         pipelines = built
         seconds = value
+        if value < roundBest?.seconds ?? .infinity { roundBest = (next, value) }
         remember(layout, next, value)
     }
 
@@ -97,19 +127,26 @@ struct IterationSearch {
         if let changed, pipelines.count == next.pipelines.count {
             built = pipelines
             for index in changed {
-                guard let pipeline = builders[builder].pipeline(next.pipelines[index], share: share) else {
-                    return nil
-                }
+                guard let pipeline = pipeline(next.pipelines[index], of: next, share: share) else { return nil }
                 built[index] = pipeline
             }
             return built
         }
         built.reserveCapacity(next.pipelines.count)
         for peers in next.pipelines {
-            guard let pipeline = builders[builder].pipeline(peers, share: share) else { return nil }
+            guard let pipeline = pipeline(peers, of: next, share: share) else { return nil }
             built.append(pipeline)
         }
         return built
+    }
+
+    private mutating func pipeline(
+        _ peers: [Int], of arrangement: Arrangement, share: Int
+    ) -> LayoutBuilder.Pipeline? {
+        if !arrangement.cuts.isEmpty, let cuts = arrangement.cuts[peers.count] {
+            return builders[builder].pipeline(peers, cuts: cuts, share: share)
+        }
+        return builders[builder].pipeline(peers, share: share)
     }
 
     private mutating func remember(_ layout: Layout, _ arrangement: Arrangement, _ value: Double) {
@@ -124,75 +161,132 @@ struct IterationSearch {
         if elite.count > eliteCount { elite.removeLast() }
     }
 
-    /// Prices every start with every schedule and keeps the best of them, in order.
+    /// Adds the best orders of groups for every shape, found by descent under the rough price.
+    private mutating func orderGroups(trials: Int) {
+        let shapes = Self.shapes(problem, peers: tables.peers, layers: tables.layers)
+        let groupings = affinity.groupings.filter { (2...24).contains($0.count) }.prefix(2)
+        let share = trials / max(1, shapes.count * groupings.count)
+        guard share > 0 else { return }
+        let wasRough = builders[0].isRough
+        builders[0].isRough = true
+        builder = 0
+        for shape in shapes where shape.stages > 1 {
+            for groups in groupings {
+                var best = GroupOrder(groups: groups)
+                var seconds = Double.infinity
+                for _ in 0..<share {
+                    var next = best
+                    if seconds.isFinite { next.disturb(&generator) } else { generator.shuffle(&next.groups) }
+                    let arrangement = next.arrangement(
+                        stages: shape.stages, replicas: shape.replicas, affinity: affinity)
+                    pipelines = []
+                    guard budget.allows(arrangement.pipelines.joined()),
+                        let built = build(arrangement, changed: nil)
+                    else { continue }
+                    let value = builders[0].price(built, limit: seconds).seconds
+                    guard value <= seconds, value.isFinite else { continue }
+                    best = next
+                    seconds = value
+                }
+                guard seconds.isFinite else { continue }
+                starts.append(
+                    best.arrangement(stages: shape.stages, replicas: shape.replicas, affinity: affinity))
+            }
+        }
+        builders[0].isRough = wasRough
+    }
+
+    /// Prices every start with every schedule; the best of every shape become islands, in order.
     private mutating func rankStarts(keepFirst: Bool) {
         // Roughly first: following the micro-batches of every start would take longer than the search itself.
         var rough: [(arrangement: Arrangement, seconds: Double)] = []
         let wasRough = builders.map(\.isRough)
         for index in builders.indices { builders[index].isRough = true }
         for start in starts where budget.allows(start.pipelines.joined()) {
-            let best = price(start) { _, _ in }
+            let best = price(start) { _, _, _ in }
             if best.isFinite { rough.append((start, best)) }
         }
         let first = keepFirst ? rough.first : nil
         rough.sort { $0.seconds < $1.seconds }
         if let first { rough.insert(first, at: 0) }
         for index in builders.indices { builders[index].isRough = wasRough[index] }
-        var priced: [(arrangement: Arrangement, seconds: Double)] = []
-        for start in rough.prefix(problem.graph.count <= 16 ? rough.count : 64) {
+        var priced: [Island] = []
+        for start in rough.prefix(problem.graph.count <= 16 ? rough.count : 96) {
             var found: [(Layout, Double)] = []
-            let best = price(start.arrangement) { found.append(($0, $1)) }
+            var best = Island(start: start.arrangement, best: start.arrangement, seconds: .infinity, builder: 0)
+            _ = price(start.arrangement) { builder, layout, value in
+                found.append((layout, value))
+                if value < best.seconds {
+                    best.seconds = value
+                    best.builder = builder
+                }
+            }
             for (layout, value) in found { remember(layout, start.arrangement, value) }
-            if best.isFinite { priced.append((start.arrangement, best)) }
+            if best.seconds.isFinite { priced.append(best) }
         }
         if first == nil { priced.sort { $0.seconds < $1.seconds } }
         // At most two of one shape, or the starts would all be variants of a single idea.
         var ofShape: [[Int]: Int] = [:]
-        starts = priced.map(\.arrangement).filter { arrangement in
-            let shape = [arrangement.pipelines.count, arrangement.pipelines.first?.count ?? 0]
+        islands = priced.filter { island in
+            let shape = [island.start.pipelines.count, island.start.pipelines.first?.count ?? 0]
             ofShape[shape, default: 0] += 1
             return ofShape[shape, default: 0] <= 2
         }
-        starts = Array(starts.prefix(9))
+        islands = Array(islands.prefix(Self.islandCount))
+        starts = []
     }
 
     /// The value of an arrangement under the best schedule; every layout on the way is handed over.
-    private mutating func price(_ start: Arrangement, found: (Layout, Double) -> Void) -> Double {
+    private mutating func price(_ start: Arrangement, found: (Int, Layout, Double) -> Void) -> Double {
         var best = Double.infinity
         for index in builders.indices {
             builder = index
             pipelines = []
             guard let built = build(start, changed: nil) else { continue }
             let (layout, value) = builders[index].price(built)
-            found(layout, value)
+            found(index, layout, value)
             best = min(best, value)
         }
         return best
     }
 
+    /// Every island gets a short round first; then those whose best is best get longer ones more often, mostly from that
+    /// best, now and then from the start again.
     private mutating func beginRound() {
         step = 0
-        guard !starts.isEmpty else { return }
-        stepsOfRound = max(200, problem.graph.count * 40) * min(12, 1 + round / starts.count)
-        var heat = Self.hot
-        builder = 0
-        if round < starts.count {
-            arrangement = starts[round]
-            heat = Self.hot / 3
-        } else if round % 2 == 0, !elite.isEmpty {
-            arrangement = elite[generator.index(below: elite.count)].arrangement
-            heat = Self.hot / 3
+        guard !islands.isEmpty else { return }
+        if let roundBest, roundBest.seconds < islands[island].seconds {
+            islands[island].best = roundBest.arrangement
+            islands[island].seconds = roundBest.seconds
+            islands[island].builder = builder
+        }
+        let passes = round / islands.count
+        stepsOfRound = max(200, problem.graph.count * 40) * (passes == 0 ? 1 : Self.laterRoundLength)
+        var heat = Self.hot / 10
+        if passes == 0 {
+            // Structured starts are easily spoilt: their first round is a cool one.
+            island = round
+            builder = islands[island].builder
+            arrangement = islands[island].start
         } else {
-            arrangement = starts[generator.index(below: starts.count)]
-            var everyone = arrangement.pipelines.flatMap(\.self) + arrangement.spares
-            if round % 4 == 1 {
-                generator.shuffle(&everyone)
-                let refilled = Self.refill(arrangement, everyone)
-                if budget.allows(refilled.pipelines.joined()) { arrangement = refilled }
+            let ranked = islands.indices.sorted { (islands[$0].seconds, $0) < (islands[$1].seconds, $1) }
+            var rank = 0
+            while rank + 1 < ranked.count, generator.index(below: 3) == 0 { rank += 1 }
+            island = ranked[rank]
+            builder = islands[island].builder
+            arrangement = islands[island].best
+            switch generator.index(below: 8) {
+            case 0:
+                heat = Self.hot
+                arrangement = islands[island].start
+            case 1:
+                builder = generator.index(below: builders.count)
+            default:
+                heat = generator.index(below: 3) == 0 ? Self.hot / 3 : Self.hot
             }
         }
-        if builders.count > 1, round % 5 == 4 { builder = 1 + round / 5 % (builders.count - 1) }
         pipelines = []
+        roundBest = nil
         if let built = build(arrangement, changed: nil) {
             let priced = builders[builder].price(built)
             pipelines = built
@@ -204,95 +298,6 @@ struct IterationSearch {
         let scale = elite.first?.seconds ?? 1
         temperature = scale * heat
         cooling = Cooling.factor(from: heat, to: Self.cold, steps: stepsOfRound)
-    }
-
-    /// The same shape with other peers.
-    private static func refill(_ arrangement: Arrangement, _ everyone: [Int]) -> Arrangement {
-        var next = 0
-        let pipelines = arrangement.pipelines.map { pipeline in
-            defer { next += pipeline.count }
-            return Array(everyone[next..<(next + pipeline.count)])
-        }
-        return Arrangement(pipelines: pipelines, spares: Array(everyone[next...]))
-    }
-
-    /// How near peers are: the time of one micro-batch's activations over the slower direction.
-    static func affinity(_ tables: CostTables) -> Affinity {
-        let count = tables.peers
-        var near = Array(repeating: 0.0, count: count * count)
-        let boundary = (tables.boundaryForwardBytes.max() ?? 0) * tables.compression.activationFactor
-        for left in 0..<count {
-            for right in 0..<count where right != left {
-                let there = left * count + right
-                let back = right * count + left
-                near[there] =
-                    max(tables.latency[there], tables.latency[back])
-                    + boundary * max(tables.secondsPerByte[there], tables.secondsPerByte[back])
-            }
-        }
-        return Affinity(count: count, cost: near)
-    }
-
-    /// Structured tables for every promising shape.
-    private static func starts(
-        _ problem: PlanningProblem, tables: CostTables, affinity: Affinity, budget: CostBudget,
-        generator: inout SeededGenerator
-    ) -> [Arrangement] {
-        let count = tables.peers
-        let speeds = tables.secondsPerFlop.map { 1 / $0 }
-        var result: [Arrangement] = []
-        for shape in shapes(problem, peers: count, layers: tables.layers) {
-            let used = shape.stages * shape.replicas
-            // With more peers than places the slow ones wait, and those that cannot be paid.
-            let fast = Set(budget.selection(used, by: speeds))
-            guard !fast.isEmpty else { continue }
-            let order = affinity.order.filter { fast.contains($0) }
-            let idle = affinity.order.filter { !fast.contains($0) }
-            var found = [
-                Template.regionPerPipeline(order, stages: shape.stages, replicas: shape.replicas),
-                Template.regionPerStage(order, stages: shape.stages, replicas: shape.replicas),
-            ]
-            for groups in affinity.groupings {
-                var kept = groups.map { $0.filter { fast.contains($0) } }.filter { !$0.isEmpty }
-                found.append(Template.deal(kept, stages: shape.stages, replicas: shape.replicas))
-                // Mixtures: the groups in another order fill the stages, so that others share one.
-                for _ in 0..<(count <= 128 ? 12 : 1) {
-                    generator.shuffle(&kept)
-                    found.append(
-                        Template.regionPerStage(
-                            kept.flatMap(\.self), stages: shape.stages, replicas: shape.replicas
-                        ).matched(affinity))
-                }
-            }
-            for table in found where table.stages.allSatisfy({ $0.count == shape.replicas }) {
-                let pipelines = (0..<shape.replicas).map { replica in table.stages.map { $0[replica] } }
-                result.append(Arrangement(pipelines: pipelines, spares: table.spares + idle))
-            }
-        }
-        return result
-    }
-
-    /// The shapes to start from: all for few peers, else for each number of stages the most replicas that there are
-    /// peers for, and half as many.
-    static func shapes(
-        _ problem: PlanningProblem, peers: Int, layers: Int
-    ) -> [(stages: Int, replicas: Int)] {
-        let microBatches = problem.batch.microBatches
-        var shapes: [(stages: Int, replicas: Int)] = []
-        let stages = problem.shape.stages.map { [$0] } ?? Array(1...max(1, min(layers, peers)))
-        for count in stages {
-            let most = min(peers / count, microBatches)
-            guard most > 0 else { continue }
-            if let replicas = problem.shape.replicas {
-                if replicas <= most { shapes.append((count, replicas)) }
-            } else if peers <= 12 {
-                for replicas in 1...most { shapes.append((count, replicas)) }
-            } else {
-                shapes.append((count, most))
-                if most > 1 { shapes.append((count, (most + 1) / 2)) }
-            }
-        }
-        return shapes
     }
 }
 

@@ -10,11 +10,38 @@ struct LayoutBuilder {
         var cycle: Double
         /// What has been computed for the pipeline, shared by all arrangements that contain it.
         let finishes = Finishes()
+
+        /// Seconds that the pipeline takes at least for so many micro-batches: every stage must do all of its work, once the
+        /// first micro-batch has reached it.
+        func leastSeconds(microBatches: Int) -> Double {
+            var least = 0.0
+            for (arrival, work) in zip(arrivals, works) { least = max(least, arrival + Double(microBatches) * work) }
+            return least
+        }
+
+        /// When the first micro-batch can be at each stage, and the seconds of each stage's passes of one micro-batch.
+        var arrivals: [Double] = []
+        var works: [Double] = []
     }
 
     /// When each stage of a pipeline ends its last pass, by the pipeline's share of micro-batches.
     final class Finishes {
         var byShare: [Int: [Double]] = [:]
+    }
+
+    /// The same by everything that the times depend on, for pipelines of other peers that differ in nothing else.
+    final class KnownFinishes {
+        private var known: [[UInt64]: [Double]] = [:]
+        /// Pipelines remembered; then all are forgotten.
+        private static let limit = 20_000
+
+        func finishes(_ signature: [UInt64], compute: () -> [Double]) -> [Double] {
+            if let found = known[signature] { return found }
+            if known.count >= Self.limit { known.removeAll(keepingCapacity: true) }
+            let found = compute()
+            known[signature] = found
+            return found
+        }
     }
 
     let tables: CostTables
@@ -23,6 +50,8 @@ struct LayoutBuilder {
     /// Whether pipelines are priced by fill and cycle alone, without following their micro-batches: for swarms whose
     /// search would otherwise see too few candidates.
     var isRough = false
+    /// What stages of the same speeds over links of the same rates have cost, whoever they were.
+    private let known = KnownFinishes()
     /// For equal peers the cut depends only on the number of stages (and the share of micro-batches under GPipe).
     private var evenCuts: [Int: [Range<Int>]?] = [:]
 
@@ -73,7 +102,17 @@ struct LayoutBuilder {
             loop -= tables.backwardSeconds(stage.layers, on: stage.peer) + hop.forward + hop.backward
         }
         if schedule == .gpipe { cycle = cost.forwardCycle + cost.backwardCycle }
-        return Pipeline(peers: peers, stages: stages, fill: cost.fill, cycle: cycle)
+        var pipeline = Pipeline(peers: peers, stages: stages, fill: cost.fill, cycle: cycle)
+        var arrival = 0.0
+        for (index, stage) in stages.enumerated() {
+            let forward = tables.forwardSeconds(stage.layers, on: stage.peer)
+            pipeline.arrivals.append(arrival)
+            pipeline.works.append(forward + tables.backwardSeconds(stage.layers, on: stage.peer))
+            if index + 1 < stages.count {
+                arrival += forward + closedForm.hop(from: stage, to: stages[index + 1]).forward
+            }
+        }
+        return pipeline
     }
 
     private mutating func cuts(for peers: [Int], share: Int) -> [Range<Int>]? {
@@ -128,6 +167,10 @@ struct LayoutBuilder {
 
     /// Infinite if the pipelines alone take longer than `limit`.
     private func seconds(of layout: Layout, _ pipelines: [Pipeline], limit: Double) -> Double {
+        if limit.isFinite, !isRough {
+            for (rank, share) in layout.microBatches.enumerated()
+            where pipelines[rank].leastSeconds(microBatches: share) > limit { return .infinity }
+        }
         var finishes: [[Double]] = []
         finishes.reserveCapacity(pipelines.count)
         for (rank, share) in layout.microBatches.enumerated() {
@@ -144,7 +187,9 @@ struct LayoutBuilder {
                     isRough
                     ? closedForm.roughFinishes(
                         pipeline.stages, seconds: pipeline.fill + Double(share - 1) * pipeline.cycle)
-                    : closedForm.stageFinishes(pipeline.stages, microBatches: share, schedule: schedule)
+                    : known.finishes(signature(of: pipeline.stages, share: share)) {
+                        closedForm.stageFinishes(pipeline.stages, microBatches: share, schedule: schedule)
+                    }
                 pipeline.finishes.byShare[share] = values
             }
             // The first stage's last pass is the pipeline's last.
@@ -152,5 +197,28 @@ struct LayoutBuilder {
             finishes.append(values)
         }
         return closedForm.exchangeFinish(layout, finishes: finishes)
+    }
+
+    /// Every figure that the times of a pipeline follow from, for this builder's schedule and tables.
+    private func signature(of stages: [Layout.Stage], share: Int) -> [UInt64] {
+        var words: [UInt64] = [UInt64(share)]
+        words.reserveCapacity(1 + 11 * stages.count)
+        for (index, stage) in stages.enumerated() {
+            words.append(UInt64(stage.layers.lowerBound) << 32 | UInt64(stage.layers.upperBound))
+            words.append(UInt64(min(stage.depth, share)))
+            words.append(tables.secondsPerFlop[stage.peer].bitPattern)
+            if tables.sharesAccess {
+                words.append(tables.uplinkSecondsPerByte[stage.peer].bitPattern)
+                words.append(tables.downlinkSecondsPerByte[stage.peer].bitPattern)
+            }
+            guard index + 1 < stages.count else { break }
+            let there = stage.peer * tables.peers + stages[index + 1].peer
+            let back = stages[index + 1].peer * tables.peers + stage.peer
+            words.append(tables.secondsPerByte[there].bitPattern)
+            words.append(tables.secondsPerByte[back].bitPattern)
+            words.append(tables.latency[there].bitPattern)
+            words.append(tables.latency[back].bitPattern)
+        }
+        return words
     }
 }

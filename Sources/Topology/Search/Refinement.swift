@@ -34,7 +34,7 @@ struct Refinement {
     }
 
     private func neighbours(of layout: Layout) -> [Layout] {
-        var result = cutMoves(layout) + depthMoves(layout) + shareMoves(layout)
+        var result = commonCutMoves(layout) + cutMoves(layout) + depthMoves(layout) + shareMoves(layout)
         if swapsPeers { result += swaps(layout) }
         return result.filter(fits)
     }
@@ -50,6 +50,40 @@ struct Refinement {
             }
         }
         return true
+    }
+
+    /// A layer over the same boundary in every pipeline that is cut there, so that whole groups keep exchanging whole
+    /// stages; depths grow into the memory that this leaves.
+    private func commonCutMoves(_ layout: Layout) -> [Layout] {
+        guard layout.pipelines.count > 1 else { return [] }
+        let all = layout.pipelines.flatMap { $0.dropFirst().map(\.layers.lowerBound) }
+        var result: [Layout] = []
+        for cut in Set(all).sorted() {
+            for shift in [-1, 1] {
+                var next = layout
+                for (rank, pipeline) in layout.pipelines.enumerated() {
+                    guard let stage = pipeline.firstIndex(where: { $0.layers.lowerBound == cut }) else { continue }
+                    let moved = cut + shift
+                    guard moved > pipeline[stage - 1].layers.lowerBound, moved < pipeline[stage].layers.upperBound
+                    else { continue }
+                    next.pipelines[rank][stage - 1].layers = pipeline[stage - 1].layers.lowerBound..<moved
+                    next.pipelines[rank][stage].layers = moved..<pipeline[stage].layers.upperBound
+                    guard layout.schedule.choosesDepth else { continue }
+                    for index in [stage - 1, stage] {
+                        let room = tables.depthThatFits(next.pipelines[rank][index].layers, on: pipeline[index].peer)
+                        let before = index > 0 ? next.pipelines[rank][index - 1].depth : layout.microBatches[rank]
+                        let wanted = pipeline[index].depth + (index + 1 < pipeline.count ? 2 : 0)
+                        next.pipelines[rank][index].depth = max(1, min(wanted, min(room, before)))
+                    }
+                    for index in next.pipelines[rank].indices.dropFirst() {
+                        next.pipelines[rank][index].depth = min(
+                            next.pipelines[rank][index].depth, next.pipelines[rank][index - 1].depth)
+                    }
+                }
+                if next != layout { result.append(next) }
+            }
+        }
+        return result
     }
 
     private func cutMoves(_ layout: Layout) -> [Layout] {
