@@ -8,7 +8,7 @@ package struct PeerRecord: Hashable, WireCodable {
     /// Grows with every record that the peer signs; a restarted peer starts from its wall clock in milliseconds.
     package let incarnation: UInt64
     /// Ed25519 signature over the encoding of everything before it.
-    package let signature: [UInt8]
+    package let signature: Signature
 
     package var peer: PeerID { contact.peer }
 
@@ -16,12 +16,12 @@ package struct PeerRecord: Hashable, WireCodable {
     package init(contact: Contact, incarnation: UInt64, signer: Signer) {
         self.contact = contact
         self.incarnation = incarnation
-        signature = signer.sign(Self.signedBytes(contact, incarnation), Self.signatureContext)
+        signature = Signature(of: Self.signedBytes(contact, incarnation), context: Self.signatureContext, by: signer)
     }
 
     /// Whether the record's peer signed it.
     package func isAuthentic(_ signer: Signer) -> Bool {
-        signer.verify(peer, signature, Self.signedBytes(contact, incarnation), Self.signatureContext)
+        signer.verify(peer, signature.bytes, Self.signedBytes(contact, incarnation), Self.signatureContext)
     }
 
     private static func signedBytes(_ contact: Contact, _ incarnation: UInt64) -> [UInt8] {
@@ -34,12 +34,12 @@ package struct PeerRecord: Hashable, WireCodable {
     package func encode(to writer: inout WireWriter) {
         writer.write(contact)
         writer.write(incarnation)
-        writer.writeRaw(signature)
+        writer.write(signature)
     }
 
     package init(from reader: inout WireReader) throws(WireError) {
         contact = try reader.read(Contact.self)
         incarnation = try reader.read()
-        signature = try reader.readRaw(IdentityKey.signatureByteCount)
+        signature = try reader.readSignature()
     }
 }

@@ -134,6 +134,12 @@ package struct WireReader {
         return bytes.withUnsafeBytes { PeerID(memory: UnsafeRawBufferPointer(rebasing: $0[position...])) }
     }
 
+    package mutating func readSignature() throws(WireError) -> Signature {
+        guard remaining >= Signature.byteCount else { throw .truncated }
+        defer { position += Signature.byteCount }
+        return bytes.withUnsafeBytes { Signature(memory: UnsafeRawBufferPointer(rebasing: $0[position...])) }
+    }
+
     package mutating func readDigest() throws(WireError) -> Digest {
         guard let digest = Digest(bytes: try readRaw(Digest.byteCount)) else { throw .truncated }
         return digest

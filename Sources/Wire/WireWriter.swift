@@ -30,6 +30,9 @@ package struct WireWriter {
     /// Bytes whose number the reader knows.
     package mutating func writeRaw(_ raw: [UInt8]) { bytes.append(contentsOf: raw) }
 
+    /// Takes back what was written after the first so many bytes.
+    package mutating func truncate(to count: Int) { bytes.removeLast(bytes.count - count) }
+
     /// A varint length and the bytes.
     package mutating func write(_ data: [UInt8]) {
         writeVarint(UInt64(data.count))
@@ -68,6 +71,7 @@ package struct WireWriter {
     package mutating func write(_ text: String) { write(Array(text.utf8)) }
 
     package mutating func write(_ peer: PeerID) { peer.forEachWord { append($0) } }
+    package mutating func write(_ signature: Signature) { signature.forEachWord { append($0) } }
     package mutating func write(_ digest: Digest) { writeRaw(digest.bytes) }
     package mutating func write(_ key: AgreementPublicKey) { write(key.words) }
 

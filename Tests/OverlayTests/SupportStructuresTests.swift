@@ -56,8 +56,8 @@ struct SupportStructuresTests {
 
     @Test("Each broadcast is sent exactly as often as the limit says, the least sent first")
     func broadcastLimit() {
-        var queue = BroadcastQueue<Int>()
-        for subject in 0..<5 { queue.insert([UInt8](repeating: UInt8(subject), count: 10), about: subject) }
+        var queue = BroadcastQueue<Int, RawMessage>()
+        for subject in 0..<5 { queue.insert(RawMessage([UInt8](repeating: UInt8(subject), count: 10)), about: subject) }
         var counts = [Int](repeating: 0, count: 5)
         var rounds = 0
         while !queue.isEmpty, rounds < 100 {
@@ -74,20 +74,20 @@ struct SupportStructuresTests {
 
     @Test("A newer broadcast replaces the older one on its subject, and starts again")
     func broadcastReplacement() {
-        var queue = BroadcastQueue<Int>()
+        var queue = BroadcastQueue<Int, RawMessage>()
         func sendOnce() -> [UInt8] {
             var packer = DatagramPacker(capacity: 100)
             queue.take(into: &packer, limit: 2)
             return packer.finish().first ?? []
         }
-        queue.insert([1], about: 7)
+        queue.insert(RawMessage([1]), about: 7)
         #expect(sendOnce() == [1])
-        queue.insert([2], about: 7)
+        queue.insert(RawMessage([2]), about: 7)
         #expect(queue.count == 1)
         #expect(sendOnce() == [2])
         #expect(sendOnce() == [2])
         #expect(sendOnce() == [])
-        queue.insert([3], about: 7)
+        queue.insert(RawMessage([3]), about: 7)
         queue.remove(7)
         #expect(queue.isEmpty)
         #expect(sendOnce() == [])
@@ -95,9 +95,9 @@ struct SupportStructuresTests {
 
     @Test("A broadcast too large for the room left does not stop smaller ones, and is not lost")
     func broadcastMisfit() {
-        var queue = BroadcastQueue<Int>()
-        queue.insert([UInt8](repeating: 1, count: 50), about: 1)
-        queue.insert([2, 2], about: 2)
+        var queue = BroadcastQueue<Int, RawMessage>()
+        queue.insert(RawMessage([UInt8](repeating: 1, count: 50)), about: 1)
+        queue.insert(RawMessage([2, 2]), about: 2)
         var small = DatagramPacker(capacity: 10)
         queue.take(into: &small, limit: 1)
         #expect(small.finish() == [[2, 2]])
@@ -108,8 +108,8 @@ struct SupportStructuresTests {
 
     @Test("A burst to one peer never repeats a broadcast, however often that may still be sent")
     func broadcastBurst() {
-        var queue = BroadcastQueue<Int>()
-        for subject in 0..<3 { queue.insert([UInt8](repeating: UInt8(subject), count: 10), about: subject) }
+        var queue = BroadcastQueue<Int, RawMessage>()
+        for subject in 0..<3 { queue.insert(RawMessage([UInt8](repeating: UInt8(subject), count: 10)), about: subject) }
         var packer = DatagramPacker(capacity: 20, datagrams: 4)
         queue.take(into: &packer, limit: 8)
         #expect(packer.finish().map(\.count) == [20, 10])
@@ -123,8 +123,8 @@ struct SupportStructuresTests {
         packer.append([1, 1, 1, 1, 1, 1])
         packer.append([2, 2, 2, 2])
         packer.append([3])
-        let large = packer.appendIfFits([UInt8](repeating: 4, count: 10))
-        let small = packer.appendIfFits([4])
+        let large = packer.appendIfFits(RawMessage([UInt8](repeating: 4, count: 10)))
+        let small = packer.appendIfFits(RawMessage([4]))
         #expect(!large && small)
         #expect(packer.finish() == [[1, 1, 1, 1, 1, 1, 2, 2, 2, 2], [3, 4]])
         #expect(DatagramPacker().finish().isEmpty)
@@ -243,4 +243,16 @@ struct SupportStructuresTests {
         #expect(usual == [4, 4, 8, 8, 12, 12])
         #expect([1, 999].map { configuration.retransmits(count: $0, queued: 500) } == [3, 3], "a flood")
     }
+}
+
+/// Bytes that stand for themselves.
+private struct RawMessage: DatagramMessage {
+    static let types: ClosedRange<UInt8> = 0...255
+    let bytes: [UInt8]
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    init(type: UInt8, from reader: inout WireReader) throws(WireError) { bytes = [type] + reader.readRest() }
+
+    func encode(to writer: inout WireWriter) { writer.writeRaw(bytes) }
 }

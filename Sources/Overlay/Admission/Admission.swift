@@ -113,7 +113,7 @@ package struct Admission: ProtocolCore {
         case .decide(let statement): decide(statement, into: &effects)
         case .memberUp(let peer):
             isRefused = false
-            if !live.contains(peer) { live.append(peer) }
+            live.append(peer)  // membership says this once of each
         case .memberDown(let peer): live.removeAll { $0 == peer }
         case .refused:
             guard !isRefused, live.isEmpty else { return }

@@ -45,10 +45,11 @@ package struct EntryStore: Sendable {
         case equivocation(replaced: Bool)
     }
 
-    private(set) var owners = PeerTable<Owner>()
+    private(set) var owners: PeerTable<Owner>
     private(set) var digests = DigestTable()
 
-    package init() {}
+    /// A store without owners; the seed is that of their table.
+    package init(seed: UInt64 = 1) { owners = PeerTable(seed: seed) }
 
     // MARK: Owners
 
@@ -132,7 +133,7 @@ package struct EntryStore: Sendable {
     // MARK: Summaries
 
     /// The hash that stands for an owner in a comparison: 32 bits of the sum of its entries' hashes.
-    static func itemHash(_ owner: Owner) -> UInt32 { UInt32(truncatingIfNeeded: owner.sum ^ (owner.sum >> 32)) }
+    static func itemHash(_ sum: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sum ^ (sum >> 32)) }
 
     /// Live owners in some buckets that have entries.
     func items(in mask: UInt64) -> [ItemDigests] {
@@ -142,7 +143,7 @@ package struct EntryStore: Sendable {
             guard mask & (1 << UInt64(DigestTable.bucket(of: prefix))) != 0, items.last?.prefix != prefix else {
                 continue
             }
-            items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(owners[slot])))
+            items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(owners[slot].sum)))
         }
         return ItemDigests.pages(mask: mask, items: items)
     }

@@ -37,9 +37,9 @@ package struct Gossip: ProtocolCore {
     let signer: Signer
     private var generator: SeededGenerator
 
-    package internal(set) var store = EntryStore()
+    package internal(set) var store: EntryStore
     package private(set) var counters = OverlayCounters()
-    private var pending = BroadcastQueue<Subject>()
+    private var pending = BroadcastQueue<Subject, GossipMessage>()
     /// Live peers but this one.
     private var live: Set<PeerID> = []  // only looked up, never iterated
 
@@ -61,6 +61,7 @@ package struct Gossip: ProtocolCore {
         self.signer = signer
         generator = SeededGenerator(seed: seed)
         lastVersion = firstVersion
+        store = EntryStore(seed: seed)
         store.revive(signer.peer)
     }
 
@@ -137,8 +138,7 @@ package struct Gossip: ProtocolCore {
 
     private mutating func accept(_ entry: SignedEntry, at now: Instant, into effects: inout [Effect]) {
         lastChange = now
-        pending.insert(
-            GossipMessage.entry(entry).datagramBytes, about: Subject(owner: entry.owner, key: entry.key))
+        pending.insert(.entry(entry), about: Subject(owner: entry.owner, key: entry.key))
         schedulePush(at: now)
         effects.append(.event(.entryUpdated(owner: entry.owner, entry.key)))
     }
@@ -233,20 +233,20 @@ package struct Gossip: ProtocolCore {
     private mutating func answer(_ digests: ItemDigests, from sender: PeerID, into effects: inout [Effect]) {
         var answers: [GossipMessage] = []
         var bytes = 0
-        for slot in store.owners.order where store.owners[slot].isLive && bytes < configuration.answerBytes {
-            let owner = store.owners[slot]
+        for slot in store.owners.slots(withPrefixes: digests.range)
+        where store.owners[slot].isLive && bytes < configuration.answerBytes {
             let peer = store.owners.peer(at: slot)
             guard digests.covers(peer.prefix) else { continue }
             let stated = digests.hash(of: peer.prefix)
             if let stated {
-                guard stated != EntryStore.itemHash(owner) else { continue }
+                guard stated != EntryStore.itemHash(store.owners[slot].sum) else { continue }
+                let entries = store.owners[slot].entries
                 answers.append(
                     .versions(
-                        owner: peer,
-                        owner.entries.map { EntryVersion(key: $0.entry.key, version: $0.entry.version) }))
-                bytes += PeerID.byteCount + 2 + 10 * owner.entries.count
+                        owner: peer, entries.map { EntryVersion(key: $0.entry.key, version: $0.entry.version) }))
+                bytes += PeerID.byteCount + 2 + 10 * entries.count
             } else {
-                for stored in owner.entries {
+                for stored in store.owners[slot].entries {
                     answers.append(.entry(stored.entry))
                     bytes += stored.entry.value.count + Self.entryOverheadBytes
                 }

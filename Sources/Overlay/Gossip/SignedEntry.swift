@@ -13,7 +13,7 @@ package struct SignedEntry: Hashable, WireCodable {
     /// At most `Limits.entryDatagramValueBytes`.
     package let value: [UInt8]
     /// Ed25519 signature over the encoding of everything before it.
-    package let signature: [UInt8]
+    package let signature: Signature
 
     /// Signs an entry of the signer's own peer.
     package init(key: EntryKey, version: UInt64, value: [UInt8], signer: Signer) {
@@ -21,13 +21,14 @@ package struct SignedEntry: Hashable, WireCodable {
         self.key = key
         self.version = version
         self.value = value
-        signature = signer.sign(
-            Self.signedBytes(owner: signer.peer, key: key, version: version, value: value), Self.signatureContext)
+        signature = Signature(
+            of: Self.signedBytes(owner: signer.peer, key: key, version: version, value: value),
+            context: Self.signatureContext, by: signer)
     }
 
     /// Whether the owner signed it.
     package func isAuthentic(_ signer: Signer) -> Bool {
-        signer.verify(owner, signature, signedBytes, Self.signatureContext)
+        signer.verify(owner, signature.bytes, signedBytes, Self.signatureContext)
     }
 
     /// SHA-256 of what the owner signed; without the signature, because one text may have several.
@@ -37,16 +38,22 @@ package struct SignedEntry: Hashable, WireCodable {
 
     private static func signedBytes(owner: PeerID, key: EntryKey, version: UInt64, value: [UInt8]) -> [UInt8] {
         var writer = WireWriter(reservingCapacity: 48 + value.count)
+        encodeSigned(owner: owner, key: key, version: version, value: value, to: &writer)
+        return writer.bytes
+    }
+
+    private static func encodeSigned(
+        owner: PeerID, key: EntryKey, version: UInt64, value: [UInt8], to writer: inout WireWriter
+    ) {
         writer.write(owner)
         writer.write(key)
         writer.write(version)
         writer.write(value)
-        return writer.bytes
     }
 
     package func encode(to writer: inout WireWriter) {
-        writer.writeRaw(signedBytes)
-        writer.writeRaw(signature)
+        Self.encodeSigned(owner: owner, key: key, version: version, value: value, to: &writer)
+        writer.write(signature)
     }
 
     package init(from reader: inout WireReader) throws(WireError) {
@@ -54,6 +61,6 @@ package struct SignedEntry: Hashable, WireCodable {
         key = try reader.read(EntryKey.self)
         version = try reader.read()
         value = try reader.readBytes(maximum: Limits.entryDatagramValueBytes)
-        signature = try reader.readRaw(IdentityKey.signatureByteCount)
+        signature = try reader.readSignature()
     }
 }

@@ -13,7 +13,7 @@ extension Membership {
         if lane == 0 {
             for lane in 1...UInt8(Suspicion.maximumConfirmations) { news.remove(NewsSubject(peer: peer, lane: lane)) }
         }
-        news.insert(statement.datagramBytes, about: NewsSubject(peer: peer, lane: lane))
+        news.insert(statement, about: NewsSubject(peer: peer, lane: lane))
         if nextGossip == nil {
             // A moment to gather what comes together.
             let soon = now + profile.gossipInterval / 5

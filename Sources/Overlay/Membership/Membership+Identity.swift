@@ -38,7 +38,7 @@ extension Membership {
         guard record.isAuthentic(signer) else { return counters.count(.forged) }
         if others[slot].twins.noteEqualIncarnation(at: now) { effects.append(.event(.identityUsedTwice(record.peer))) }
         // Everybody has to keep the same one of the two, whichever came first.
-        guard record.signature.lexicographicallyPrecedes(known.signature) else { return }
+        guard record.signature.bytes.lexicographicallyPrecedes(known.signature.bytes) else { return }
         revive(slot, with: record, at: now, into: &effects)
     }
 

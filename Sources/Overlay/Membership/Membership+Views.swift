@@ -51,14 +51,14 @@ extension Membership {
         var statements: [MembershipMessage] = []
         var wanted: [UInt64] = []
         // What the sender lacks or has otherwise.
-        forEachLive { record in
-            let prefix = record.peer.prefix
-            guard digests.covers(prefix), record.peer != sender, statements.count < Self.maximumStatements else {
+        forEachLive(in: digests.range) { slot, subject, incarnation in
+            let prefix = subject.prefix
+            guard digests.covers(prefix), subject != sender, statements.count < Self.maximumStatements else {
                 return
             }
             let stated = digests.hash(of: prefix)
-            guard stated != Self.itemHash(record) else { return }
-            statements.append(.alive(record))
+            guard stated != Self.itemHash(subject, incarnation) else { return }
+            statements.append(.alive(slot.map { others[$0].record } ?? ownRecord))
             if stated != nil { wanted.append(prefix) }
         }
         // What only the sender has, or has as living.
@@ -90,32 +90,37 @@ extension Membership {
         if !statements.isEmpty { effects.append(.send(statements, to: sender)) }
     }
 
-    private static func itemHash(_ record: PeerRecord) -> UInt32 {
-        UInt32(truncatingIfNeeded: viewHash(record.peer, record.incarnation))
+    private static func itemHash(_ peer: PeerID, _ incarnation: UInt64) -> UInt32 {
+        UInt32(truncatingIfNeeded: viewHash(peer, incarnation))
     }
 
     private func items(in mask: UInt64) -> [ItemDigests] {
         var items: [ItemDigests.Item] = []
-        forEachLive { record in
-            let prefix = record.peer.prefix
+        forEachLive { _, subject, incarnation in
+            let prefix = subject.prefix
             guard mask & (1 << UInt64(DigestTable.bucket(of: prefix))) != 0, items.last?.prefix != prefix else {
                 return
             }
-            items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(record)))
+            items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(subject, incarnation)))
         }
         return ItemDigests.pages(mask: mask, items: items)
     }
 
-    /// Records of live members, with this peer's, in the order of the identities.
-    private func forEachLive(_ body: (PeerRecord) -> Void) {
-        var ownIsDue = true
-        for slot in others.order where others[slot].state.isLive {
-            if ownIsDue, others.peer(at: slot) > peer {
-                body(ownRecord)
+    /// Live members with prefixes in a range, this peer (which has no slot) among them, in the order of the identities.
+    /// Without the records, for a copy of each would be most of the work.
+    private func forEachLive(
+        in range: ClosedRange<UInt64> = 0...UInt64.max,
+        _ body: (_ slot: Int?, _ peer: PeerID, _ incarnation: UInt64) -> Void
+    ) {
+        var ownIsDue = range.contains(peer.prefix)
+        for slot in others.slots(withPrefixes: range) where others[slot].state.isLive {
+            let subject = others.peer(at: slot)
+            if ownIsDue, subject > peer {
+                body(nil, peer, ownRecord.incarnation)
                 ownIsDue = false
             }
-            body(others[slot].record)
+            body(slot, subject, others[slot].record.incarnation)
         }
-        if ownIsDue { body(ownRecord) }
+        if ownIsDue { body(nil, peer, ownRecord.incarnation) }
     }
 }

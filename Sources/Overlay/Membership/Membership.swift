@@ -67,7 +67,7 @@ package struct Membership: ProtocolCore {
     package internal(set) var hasJoined = false
 
     var policy = AdmissionPolicy.open
-    var others = PeerTable<Entry>()
+    var others: PeerTable<Entry>
     /// Slots of live others, in no particular but a reproducible order: for drawing at random.
     var live: [Int] = []
     var view = DigestTable()
@@ -81,7 +81,7 @@ package struct Membership: ProtocolCore {
     var rings: WatchRings
     /// Peers that pinged this one of late, the last one last.
     var visitors: [PeerID] = []
-    var news = BroadcastQueue<NewsSubject>()
+    var news = BroadcastQueue<NewsSubject, MembershipMessage>()
     var hasLeft = false
     var isStarted = false
     /// While a member list is read, whose contents everybody else knows.
@@ -118,6 +118,7 @@ package struct Membership: ProtocolCore {
         profile = TimerProfile(configuration)
         self.signer = signer
         generator = SeededGenerator(seed: seed)
+        others = PeerTable(seed: seed)
         nextSequence = UInt32(truncatingIfNeeded: generator.next())
         ownRecord = PeerRecord(contact: contact, incarnation: incarnation, signer: signer)
         rings = WatchRings(local: contact.peer)

@@ -68,18 +68,19 @@ package struct Farewell: Hashable, WireCodable {
     package let peer: PeerID
     package let incarnation: UInt64
     /// Ed25519 signature over peer and incarnation.
-    package let signature: [UInt8]
+    package let signature: Signature
 
     /// Signs the goodbye of the signer's own peer.
     package init(incarnation: UInt64, signer: Signer) {
         peer = signer.peer
         self.incarnation = incarnation
-        signature = signer.sign(Self.signedBytes(signer.peer, incarnation), Self.signatureContext)
+        signature = Signature(
+            of: Self.signedBytes(signer.peer, incarnation), context: Self.signatureContext, by: signer)
     }
 
     /// Whether the leaving peer signed it.
     package func isAuthentic(_ signer: Signer) -> Bool {
-        signer.verify(peer, signature, Self.signedBytes(peer, incarnation), Self.signatureContext)
+        signer.verify(peer, signature.bytes, Self.signedBytes(peer, incarnation), Self.signatureContext)
     }
 
     private static func signedBytes(_ peer: PeerID, _ incarnation: UInt64) -> [UInt8] {
@@ -92,13 +93,13 @@ package struct Farewell: Hashable, WireCodable {
     package func encode(to writer: inout WireWriter) {
         writer.write(peer)
         writer.write(incarnation)
-        writer.writeRaw(signature)
+        writer.write(signature)
     }
 
     package init(from reader: inout WireReader) throws(WireError) {
         peer = try reader.readPeer()
         incarnation = try reader.read()
-        signature = try reader.readRaw(IdentityKey.signatureByteCount)
+        signature = try reader.readSignature()
     }
 }
 

@@ -2,10 +2,10 @@
 /// memberlist's `queue.go`).
 ///
 /// A message has a subject; a newer message about the same subject replaces the older one.
-package struct BroadcastQueue<Subject: Hashable & Sendable>: Sendable {
+package struct BroadcastQueue<Subject: Hashable & Sendable, Message: DatagramMessage>: Sendable {
     private struct Item: Sendable {
         let subject: Subject
-        let message: [UInt8]
+        let message: Message
         let generation: UInt64
     }
 
@@ -44,7 +44,7 @@ package struct BroadcastQueue<Subject: Hashable & Sendable>: Sendable {
     package var count: Int { generations.count }
 
     /// Queues a message, in place of an older one about the same subject.
-    package mutating func insert(_ message: [UInt8], about subject: Subject) {
+    package mutating func insert(_ message: Message, about subject: Subject) {
         nextGeneration += 1
         generations[subject] = nextGeneration
         if tiers.isEmpty { tiers.append(Tier()) }
