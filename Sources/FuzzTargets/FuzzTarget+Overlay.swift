@@ -137,7 +137,8 @@ enum OverlaySamples {
 
     static var probing: [ProbingMessage] {
         [
-            .echo(token: 1), .echoReply(token: 1), .reserve(session: 2), .grant(session: 2),
+            .echo(token: 1), .echoReply(token: 1), .reserve(session: 2, .routine, allowanceBytes: 3),
+            .reserve(session: 2, .requested, allowanceBytes: .max), .grant(session: 2, allowanceBytes: 4),
             .busy(session: 2, retryAfterMilliseconds: 30),
             .train(TrainPacket(session: 2, train: 1, index: 3, count: 64)),
             .report(

@@ -92,6 +92,9 @@ package struct OverlayNode: ProtocolCore {
     /// The present figures of a link that this peer measures, finer than the published ones.
     package func link(to peer: PeerID) -> ProbedLink? { probing.link(to: peer) }
 
+    /// Whether all partners are measured and the figures are published.
+    package var isGraphComplete: Bool { probing.isComplete }
+
     /// What was dropped, by reason, since the start.
     package var counters: OverlayCounters {
         ownDrops + membership.counters + gossip.counters + admission.counters + addresses.counters

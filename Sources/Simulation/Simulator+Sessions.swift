@@ -64,6 +64,7 @@ extension Simulator {
     func announcedPort(_ index: Int) -> UInt32 { peers[index].nat?.announcedPort ?? 0 }
 
     mutating func deliver(_ packet: Packet) {
+        peers[packet.to].receivedBytes += packet.byteCount
         if let nat = peers[packet.to].nat,
             !nat.admits(from: packet.from, port: packet.fromPort, to: packet.toPort, at: time)
         {

@@ -122,6 +122,17 @@ package struct Simulator {
     /// The most UDP payload bytes that any peer has sent.
     package var mostSentBytes: Int { peers.map(\.sentBytes).max() ?? 0 }
 
+    /// Whether every running peer has measured all its partners and published that.
+    package var isGraphComplete: Bool {
+        for index in 0..<peers.count {  // not `for peer in peers`, which would copy every core
+            if let node = peers[index].node, !node.isGraphComplete { return false }
+        }
+        return true
+    }
+
+    /// Bytes that each access link has carried, up and down, with 28 bytes of IP and UDP headers for each datagram left out.
+    package var carriedBytes: [(up: Int, down: Int)] { peers.map { ($0.sentBytes, $0.receivedBytes) } }
+
     /// The snapshot digest of a running peer.
     package func digest(of index: Int) -> Digest? { peers[index].node?.snapshotDigest }
 

@@ -13,7 +13,8 @@ import Wire
 
     static let messages: [(name: String, message: ProbingMessage)] = [
         ("probing/echo", .echo(token: 0xDDCC_BBAA)), ("probing/echo-reply", .echoReply(token: 0xDDCC_BBAA)),
-        ("probing/reserve", .reserve(session: 0x0102_0304)), ("probing/grant", .grant(session: 0x0102_0304)),
+        ("probing/reserve", .reserve(session: 0x0102_0304, .requested, allowanceBytes: 0x000A_0000)),
+        ("probing/grant", .grant(session: 0x0102_0304, allowanceBytes: 0x000B_0000)),
         ("probing/busy", .busy(session: 0x0102_0304, retryAfterMilliseconds: 250)),
         ("probing/report", .report(report)), ("probing/finish", .finish(session: 0x0102_0304)),
     ]

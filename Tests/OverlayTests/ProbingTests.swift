@@ -114,7 +114,7 @@ import Wire
         bench.run(seconds: 10)
         let before = bench.cores[0].link(to: bench.peers[1])?.receiveBandwidth
         let forgeries: [ProbingMessage] = [
-            .echoReply(token: 5), .grant(session: 9), .busy(session: 9, retryAfterMilliseconds: 9),
+            .echoReply(token: 5), .grant(session: 9, allowanceBytes: 9), .busy(session: 9, retryAfterMilliseconds: 9),
             .train(TrainPacket(session: 9, train: 0, index: 0, count: 16)), .finish(session: 9),
             .report(
                 TrainReport(

@@ -31,6 +31,8 @@ private struct SessionBench {
     /// From the initiator and to it.
     var ways: (there: Way, back: Way)
     var delay = 5e6
+    var purpose = TrainSession.Purpose.routine
+    var allowance = Int.max
     var results: [TrainSession.Result] = []
     private var queue: [Arrival] = []
 
@@ -40,9 +42,14 @@ private struct SessionBench {
         let start = Instant(nanoseconds: 0)
         let (one, two) = (ProbingBench.peer(1), ProbingBench.peer(2))
         let policy = TrainSession.Policy()
-        var initiator = TrainSession(reserving: 7, with: two, roundTrip: .milliseconds(10), policy: policy, at: start)
-        var responder = TrainSession(granting: 7, to: one, roundTrip: .milliseconds(10), policy: policy, at: start)
-        perform(initiator.granted(at: start), byInitiator: true, at: 0)
+        var initiator = TrainSession(
+            reserving: 7, with: two, purpose: purpose, allowance: allowance, roundTrip: .milliseconds(10),
+            policy: policy,
+            at: start)
+        var responder = TrainSession(
+            granting: 7, to: one, purpose: purpose, allowance: allowance, roundTrip: .milliseconds(10), policy: policy,
+            at: start)
+        perform(initiator.granted(allowance: allowance, at: start), byInitiator: true, at: 0)
         while !queue.isEmpty {
             let next = queue.removeFirst()
             let now = Instant(nanoseconds: Int64(next.at))
@@ -116,6 +123,26 @@ private struct SessionBench {
             // The smallest bucket is empty after 13 packets, too few to say how fast they came.
             #expect(burst.count == 1 && burst[0] > (bytes < 20_000 ? 30 : 500), "bursts: \(burst)")
         }
+    }
+
+    @Test("An end without means keeps its trains short, and the figures are coarse")
+    func allowance() {
+        var bench = SessionBench(there: .init(megabits: 1000, lineMegabits: 1000), back: .init(megabits: 100))
+        bench.allowance = 200_000
+        bench.run()
+        #expect(bench.ways.there.packets * Limits.datagramBytes < 220_000, "\(bench.ways.there.packets) packets")
+        #expect(bench.results.allSatisfy { $0.isShort && $0.confidence == .coarse })
+    }
+
+    @Test("A very fast link gets long trains only if somebody asks", arguments: TrainSession.Purpose.allCases)
+    func fast(purpose: TrainSession.Purpose) {
+        var bench = SessionBench(there: .init(megabits: 10_000), back: .init(megabits: 10_000))
+        bench.purpose = purpose
+        bench.run()
+        let packets = bench.ways.there.packets
+        #expect(purpose == .routine ? packets < 64 : packets > 500, "\(packets) packets")
+        #expect(bench.results.allSatisfy { $0.isShort == (purpose == .routine) })
+        #expect(bench.results.allSatisfy { abs(($0.send ?? .zero).megabitsPerSecond / 10_000 - 1) < 0.001 })
     }
 
     @Test("A direction that knows enough only passes the turn on")

@@ -37,6 +37,8 @@ package struct ProbedLink: Sendable {
     var failures = 0
     var notBefore: Instant
     var isRequested = false
+    /// Whether its last trains were shorter than the rate asks for.
+    var wantsLongTrains = false
 
     init(since: Instant, echoes: Int) {
         self.since = since

@@ -8,9 +8,9 @@ package enum ProbingMessage: Hashable {
     /// Answers an `echo` at once.
     case echoReply(token: UInt32)
     /// Asks for the peer's access link for one bandwidth session.
-    case reserve(session: UInt32)
-    /// The peer's access link is reserved: the initiator sends the first train.
-    case grant(session: UInt32)
+    case reserve(session: UInt32, TrainSession.Purpose, allowanceBytes: UInt32)
+    /// The peer's access link is reserved: the initiator sends the first train. Both ends say what their budget bears.
+    case grant(session: UInt32, allowanceBytes: UInt32)
     /// The peer's access link is taken by another session; it should be free after this time.
     case busy(session: UInt32, retryAfterMilliseconds: UInt16)
     /// One packet of a train; fills a datagram.
@@ -83,12 +83,15 @@ extension ProbingMessage: WireCodable, DatagramMessage {
         case .echoReply(let token):
             writer.write(UInt8(0x41))
             writer.write(token)
-        case .reserve(let session):
+        case .reserve(let session, let purpose, let allowanceBytes):
             writer.write(UInt8(0x42))
             writer.write(session)
-        case .grant(let session):
+            writer.write(purpose.rawValue)
+            writer.write(allowanceBytes)
+        case .grant(let session, let allowanceBytes):
             writer.write(UInt8(0x43))
             writer.write(session)
+            writer.write(allowanceBytes)
         case .busy(let session, let retryAfterMilliseconds):
             writer.write(UInt8(0x44))
             writer.write(session)
@@ -124,8 +127,11 @@ extension ProbingMessage: WireCodable, DatagramMessage {
         switch type {
         case 0x40: self = .echo(token: try reader.read())
         case 0x41: self = .echoReply(token: try reader.read())
-        case 0x42: self = .reserve(session: try reader.read())
-        case 0x43: self = .grant(session: try reader.read())
+        case 0x42:
+            let session: UInt32 = try reader.read()
+            guard let purpose = TrainSession.Purpose(rawValue: try reader.read()) else { throw .outOfRange }
+            self = .reserve(session: session, purpose, allowanceBytes: try reader.read())
+        case 0x43: self = .grant(session: try reader.read(), allowanceBytes: try reader.read())
         case 0x44: self = .busy(session: try reader.read(), retryAfterMilliseconds: try reader.read())
         case 0x45:
             let packet = TrainPacket(

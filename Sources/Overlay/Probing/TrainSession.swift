@@ -15,19 +15,47 @@ package struct TrainSession: Sendable {
         package var minimumPackets = 16
         /// Most packets in a train: 5 ms at 1 Gbit/s.
         package var maximumPackets = 512
+        /// A link that reads faster than this keeps its short trains, and a coarse figure, unless somebody asks for more: no
+        /// stream of a training job needs to know, and it might be a loopback device that costs only processor time.
+        package var routineRate = Bandwidth(bitsPerSecond: 2e9)
         /// How long a sized train should take at the narrowest link.
         package var duration: Duration = .milliseconds(10)
         /// A train has at most so many times the packets of the one before, since a short train's figure may be wrong.
         package var growth = 4
         /// Trains each way that count, if they agree.
         package var trains = 3
+        /// Two trains are enough if they differ by less than this.
+        package var closeAgreement = 0.01
         /// Most trains each way, the first ones included.
         package var maximumTrains = 8
         /// Trains agree if they differ by less.
         package var agreement = 0.05
 
         package init() {}
+
+        /// Packets that a train at this rate should have.
+        func packets(at rate: Bandwidth) -> Int {
+            let wanted = rate.bytesPerSecond * duration.seconds / Double(Limits.datagramBytes)
+            return max(Int(min(wanted, Double(maximumPackets))), minimumPackets)
+        }
+
+        /// Bytes that a routine session at this rate takes each way, the short trains at its beginning included.
+        func typicalBytes(at rate: Bandwidth) -> Double {
+            let packets = rate > routineRate ? minimumPackets : packets(at: rate)
+            return max(Double(packets * Limits.datagramBytes) * 4, TrainSession.leastBytes)
+        }
     }
+
+    /// What a session is for.
+    package enum Purpose: UInt8, Sendable, CaseIterable {
+        /// The schedule of one end wants it; the budgets of both limit it.
+        case routine = 0
+        /// Somebody waits for the figures.
+        case requested = 1
+    }
+
+    /// Bytes of three trains of the least length.
+    package static let leastBytes: Double = 60_000
 
     /// What the session wants done.
     package enum Action: Hashable, Sendable {
@@ -49,6 +77,8 @@ package struct TrainSession: Sendable {
         package var confidence: LinkReport.Confidence
         /// Trains that count, both directions together.
         package var trains: Int
+        /// Whether a direction's trains were much shorter than its rate asks for, for the sake of a budget.
+        package var isShort: Bool
         /// Whether the peer answered at all.
         package var wasGranted: Bool
     }
@@ -78,7 +108,14 @@ package struct TrainSession: Sendable {
     /// Whether the responder has granted; true from the start at the responder.
     package private(set) var isGranted: Bool
 
+    /// Bytes of trains so far, session headers included.
+    package private(set) var sentBytes = 0
+    package private(set) var receivedBytes = 0
+
     private let policy: Policy
+    private let purpose: Purpose
+    /// Bytes that either end may send in trains longer than the shortest.
+    private var allowance: Int
     private let roundTrip: Duration
     private var outgoing: [Sample] = []
     private var incoming: [Sample] = []
@@ -88,21 +125,29 @@ package struct TrainSession: Sendable {
     private var reception: Reception?
 
     /// Begins a session as its initiator; the caller sends `reserve`.
-    package init(reserving identifier: UInt32, with peer: PeerID, roundTrip: Duration, policy: Policy, at now: Instant)
-    {
-        self.init(identifier, peer, isInitiator: true, roundTrip, policy, now)
+    package init(
+        reserving identifier: UInt32, with peer: PeerID, purpose: Purpose, allowance: Int, roundTrip: Duration,
+        policy: Policy, at now: Instant
+    ) {
+        self.init(identifier, peer, isInitiator: true, purpose, allowance, roundTrip, policy, now)
         deadline = now + .milliseconds(150) + roundTrip * 3
     }
 
     /// Begins a session as its responder; the caller sends `grant`.
-    package init(granting identifier: UInt32, to peer: PeerID, roundTrip: Duration, policy: Policy, at now: Instant) {
-        self.init(identifier, peer, isInitiator: false, roundTrip, policy, now)
+    package init(
+        granting identifier: UInt32, to peer: PeerID, purpose: Purpose, allowance: Int, roundTrip: Duration,
+        policy: Policy, at now: Instant
+    ) {
+        self.init(identifier, peer, isInitiator: false, purpose, allowance, roundTrip, policy, now)
         deadline = now + patience
     }
 
     private init(
-        _ identifier: UInt32, _ peer: PeerID, isInitiator: Bool, _ roundTrip: Duration, _ policy: Policy, _ now: Instant
+        _ identifier: UInt32, _ peer: PeerID, isInitiator: Bool, _ purpose: Purpose, _ allowance: Int,
+        _ roundTrip: Duration, _ policy: Policy, _ now: Instant
     ) {
+        self.purpose = purpose
+        self.allowance = allowance
         self.identifier = identifier
         self.peer = peer
         self.isInitiator = isInitiator
@@ -114,9 +159,10 @@ package struct TrainSession: Sendable {
     }
 
     /// The responder granted: the first train goes out.
-    package mutating func granted(at now: Instant) -> [Action] {
+    package mutating func granted(allowance theirs: Int, at now: Instant) -> [Action] {
         guard isInitiator, !isGranted else { return [] }
         isGranted = true
+        allowance = min(allowance, theirs)
         defer { deadline = now + patience }
         return train()
     }
@@ -132,6 +178,7 @@ package struct TrainSession: Sendable {
         current.seen[Int(packet.index)] = true
         if let last = current.arrivals.last { current.largestGap = max(current.largestGap, now - last) }
         current.arrivals.append(now)
+        receivedBytes += Limits.datagramBytes
         if packet.index + 1 == packet.count { current.hasLast = true }
         let isComplete = current.arrivals.count == current.seen.count
         // The end of a train may be lost, and its last packet may overtake others.
@@ -191,6 +238,7 @@ package struct TrainSession: Sendable {
         let number = UInt8(sentTrains)
         sentTrains += 1
         sentPackets = Int(count)
+        sentBytes += sentPackets * Limits.datagramBytes
         return (0..<count).map {
             .send([.train(TrainPacket(session: identifier, train: number, index: $0, count: count))])
         }
@@ -200,9 +248,10 @@ package struct TrainSession: Sendable {
     /// emptied would hide a shorter one.
     private var nextSize: Int {
         guard let last = outgoing.last else { return policy.minimumPackets }
-        let packets = last.estimate.tail.bytesPerSecond * policy.duration.seconds / Double(Limits.datagramBytes)
-        let sized = Int(min(packets, Double(policy.maximumPackets)))
-        return min(max(last.count, min(sized, last.count * policy.growth)), policy.maximumPackets)
+        guard purpose != .routine || last.estimate.tail <= policy.routineRate else { return last.count }
+        let sized = min(policy.packets(at: last.estimate.tail), last.count * policy.growth)
+        let affordable = max(allowance - sentBytes, 0) / (Limits.datagramBytes * policy.trains)
+        return min(max(last.count, min(sized, affordable)), policy.maximumPackets)
     }
 
     private var hasEnough: Bool {
@@ -211,7 +260,9 @@ package struct TrainSession: Sendable {
 
     private func isEnough(_ samples: [Sample]) -> Bool {
         let rates = counted(samples).map(\.estimate.tail)
-        return rates.count >= policy.trains && TrainEstimator.spread(rates) <= policy.agreement
+        let spread = TrainEstimator.spread(rates)
+        return rates.count >= policy.trains
+            ? spread <= policy.agreement : rates.count == 2 && spread <= policy.closeAgreement
     }
 
     /// The trains that count: those with at least half of the largest one's packets.
@@ -223,15 +274,23 @@ package struct TrainSession: Sendable {
     private var result: Result {
         let (received, sent) = (counted(incoming), counted(outgoing))
         let rates = [received, sent].map { $0.map(\.estimate.tail) }
-        let isFine = rates.allSatisfy {
-            // A quarter apart is as far as "fine" goes.
-            $0.count >= policy.trains && TrainEstimator.spread($0) <= 0.25
+        let isShort = [received, sent].contains { samples in
+            guard let rate = TrainEstimator.combine(samples.map(\.estimate.tail)) else { return false }
+            return (samples.map(\.count).max() ?? 0) * 2 < policy.packets(at: rate)
         }
+        let isFine =
+            !isShort
+            && rates.allSatisfy {
+                // A quarter apart is as far as "fine" goes.
+                $0.count >= policy.trains
+                    ? TrainEstimator.spread($0) <= 0.25
+                    : $0.count == 2 && TrainEstimator.spread($0) <= policy.closeAgreement
+            }
         let (receive, send) = (TrainEstimator.combine(rates[0]), TrainEstimator.combine(rates[1]))
         return Result(
             receive: receive, send: send, receiveBurst: burst(received), sendBurst: burst(sent),
             confidence: receive == nil && send == nil ? .roundTripOnly : isFine ? .fine : .coarse,
-            trains: received.count + sent.count, wasGranted: isGranted)
+            trains: received.count + sent.count, isShort: isShort, wasGranted: isGranted)
     }
 
     /// The rate of the trains' beginnings if most of them are bursts that end at one rate; a busy machine has others.

@@ -27,6 +27,8 @@ struct SimulatedPeer {
     /// UDP payload sent.
     var sentBytes = 0
     var sentDatagrams = 0
+    /// UDP payload that came through the access link.
+    var receivedBytes = 0
     /// What the peer lies about, if it is a liar.
     var lie: Lie?
 }

@@ -16,6 +16,8 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
     case churn
     /// Links are measured and compared with the truth, and so are predictions of links that were not measured.
     case measure
+    /// Links are measured for an hour: what does that take of the access links?
+    case upkeep
     /// The seed chooses faults of every kind; then the network heals and the swarm must agree again.
     case chaos
     /// One peer in ten lies in one of the ways of `Lie`.
@@ -36,6 +38,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
         case .partition: "the swarm is cut in half, and heals"
         case .churn: "a tenth of the peers are replaced every minute"
         case .measure: "links are measured and compared with the truth"
+        case .upkeep: "links are measured for an hour; counts what that takes of each access link"
         case .chaos: "random faults of every kind, then the network heals"
         case .liar: "a tenth of the peers forge, replay, equivocate, exceed limits or send garbage"
         case .paths: "peers with several addresses find the nearest, and another when it gets slow or dies"
@@ -49,6 +52,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
         case .join, .measure, .crash, .leave: 30
         case .steady, .lossy, .partition, .churn, .chaos, .paths: 60
         case .liar: 40
+        case .upkeep: 3600
         case .script: 0
         }
     }

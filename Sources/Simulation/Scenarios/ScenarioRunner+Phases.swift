@@ -59,6 +59,37 @@ extension ScenarioRunner {
     /// The longest that `settle` waits; a swarm that has not settled by then is measured as it is.
     private static let settlingSeconds = 300.0
 
+    /// Whether all links to partners are measured, and everybody knows it.
+    static func isGraphKnown(_ simulator: Simulator) -> Bool { simulator.isGraphComplete && agree(simulator) }
+
+    /// Counts what each access link carries, in windows of ten minutes from the start on.
+    mutating func upkeep() {
+        var shares: [[Double]] = Array(repeating: [], count: simulator.count)
+        var before = Array(repeating: (up: 0, down: 0), count: simulator.count)
+        var start = 0.0
+        while start < options.seconds {
+            run(to: start + Self.windowSeconds)
+            let carried = simulator.carriedBytes
+            for index in 0..<carried.count {
+                let access = simulator.network.access[index]
+                let up = Double(carried[index].up - before[index].up) / access.up.bytesPerSecond
+                let down = Double(carried[index].down - before[index].down) / access.down.bytesPerSecond
+                shares[index].append(max(up, down) / (seconds - start))
+            }
+            before = carried
+            start = seconds
+        }
+        report.accessShare = SimulationReport.Spread(shares.map { $0.reduce(0, +) / Double(max($0.count, 1)) })
+        report.accessShareInWindow = SimulationReport.Spread(shares.flatMap { $0 })
+        guard run(to: seconds + options.patienceSeconds, step: 0.25, until: Self.agree) != nil else {
+            return violate("the peers do not agree on the graph")
+        }
+        report.measurement = GraphAccuracy.compare(simulator)
+    }
+
+    /// Over shorter times than this a train that lasts milliseconds has any share of a link.
+    private static let windowSeconds = 600.0
+
     mutating func crash() {
         var times: [Double] = []
         // Round trips to neighbours are known by then.
@@ -156,7 +187,13 @@ extension ScenarioRunner {
     }
 
     mutating func measure() {
-        run(to: seconds + options.seconds)
+        let end = seconds + options.seconds
+        if let done = run(to: end + options.patienceSeconds, step: 0.25, until: Self.isGraphKnown) {
+            report.graphSeconds = done
+        } else {
+            violate("the first graph is not complete \(Int(seconds)) s after the first start")
+        }
+        run(to: end)
         guard run(to: seconds + options.patienceSeconds, step: 0.25, until: Self.agree) != nil else {
             return violate("the peers do not agree on the graph")
         }

@@ -52,6 +52,7 @@ package struct ScenarioRunner {
         case .partition: partition()
         case .churn: churn()
         case .measure: measure()
+        case .upkeep: upkeep()
         case .chaos: chaos()
         case .liar: liar()
         case .script: script()

@@ -84,6 +84,12 @@ package struct SimulationReport: Hashable, Sendable, Codable {
     /// UDP payload sent by the average peer in the main phase.
     package var bytesPerPeerPerSecond: Double?
     package var datagramsPerPeerPerSecond: Double?
+    /// From the first start until all links to partners were measured and everybody knew.
+    package var graphSeconds: Double?
+    /// Share of an access link that all traffic takes in its busier direction, over the peers: on average, and in any window
+    /// of ten minutes.
+    package var accessShare: Spread?
+    package var accessShareInWindow: Spread?
     package var measurement: Measurement?
     package var paths: Paths?
     /// Datagrams that reached a core.

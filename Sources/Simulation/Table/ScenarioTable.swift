@@ -3,8 +3,8 @@ package import Primitives
 /// What the protocols promise, each promise as a scenario with a bar: `weft simulate --table` plays them all.
 ///
 /// The network is `NetworkProfile.world`: one-way delays of 5 to 120 ms, access links of 20 Mbit/s to 1 Gbit/s, 0.1 % loss.
-/// Packet trains for bandwidth are switched off everywhere, because they are most of the packets of a simulation and no part
-/// of these promises; echoes and everything else of probing stay. Bytes are UDP payload with the session's overhead, of
+/// Packet trains for bandwidth are switched off where they are no part of the promise, because they are most of the packets of
+/// a simulation; echoes and everything else of probing stay. Bytes are UDP payload with the session's overhead, of
 /// membership, gossip and probing together.
 package enum ScenarioTable {
     /// One promise.
@@ -43,7 +43,7 @@ package enum ScenarioTable {
     package static func rows(seed: UInt64 = 1, sweepSeeds: Int = 200) -> [Row] {
         func options(_ scenario: Scenario, _ peers: Int, seconds: Double? = nil) -> ScenarioOptions {
             var options = ScenarioOptions(scenario: scenario, peers: peers, seed: seed, seconds: seconds)
-            options.measuresBandwidth = false
+            options.measuresBandwidth = scenario == .measure || scenario == .upkeep
             return options
         }
         func row(
@@ -84,6 +84,27 @@ package enum ScenarioTable {
             row(
                 "steady-1000", "quiet swarm of 1,000", "sent by a peer", "B/s", atMost: 500, options(.steady, 1000)
             ) { $0.bytesPerPeerPerSecond },
+            row(
+                "graph-32", "first graph of 32 peers, all pairs", "until everybody has all of it", "s", atMost: 35,
+                options(.measure, 32, seconds: 35)
+            ) { $0.graphSeconds },
+            row(
+                "graph-128", "first graph of 128 peers", "until everybody has all of it", "s", atMost: 25,
+                options(.measure, 128, seconds: 25)
+            ) { $0.graphSeconds },
+            row(
+                "graph-1000", "first graph of 1,000 peers", "until everybody has all of it", "s", atMost: 45,
+                options(.measure, 1000, seconds: 45)
+            ) { $0.graphSeconds },
+            row(
+                "upkeep", "32 peers measure all pairs for an hour", "of an access link, the busiest peer's average",
+                "%",
+                atMost: 0.5, options(.upkeep, 32)
+            ) { $0.accessShare.map { $0.most * 100 } },
+            row(
+                "upkeep-window", "the same", "of an access link, in the busiest ten minutes", "%", atMost: 1,
+                options(.upkeep, 32)
+            ) { $0.accessShareInWindow.map { $0.most * 100 } },
             row(
                 "liar", "200 peers, a tenth of them liars", "liars not named, and honest peers named", "", atMost: 0,
                 options(.liar, 200)

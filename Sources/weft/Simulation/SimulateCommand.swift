@@ -170,6 +170,9 @@ struct SimulateCommand: AsyncParsableCommand {
             row("after a dead path", paths.longestSilenceSeconds.map { "\(Self.text($0)) s of silence at most" })
             row("changes of path", "\(paths.moves), of them \(paths.firstMoves) at first")
         }
+        row("first graph", report.graphSeconds.map { "\(Self.text($0)) s after the first start" })
+        row("of access links", report.accessShare.map(Self.percent))
+        row("in ten minutes", report.accessShareInWindow.map(Self.percent))
         if let measurement = report.measurement {
             row("links measured", "\(measurement.measuredLinks) of \(measurement.links)")
             row("bandwidth error", measurement.bandwidthError.map(Self.percent))

@@ -1,0 +1,35 @@
+import Primitives
+import Wire
+
+/// When the links are told to the swarm.
+extension Probing {
+    /// Whether partners that can be expected to answer were never measured.
+    func isMeasuring(at now: Instant) -> Bool {
+        // Partners that are still to be chosen are links to come, too.
+        if members.count >= PartnerSelection.allPairsMembers, neighbours.isEmpty { return true }
+        return partners.contains { peer in
+            guard let link = links[peer], link.measuredAt == nil, link.failures < 3 else { return false }
+            // Without bandwidth sessions the first echoes are all that there is to wait for.
+            let wait = configuration.measuresBandwidth ? .seconds(20) : configuration.firstEchoInterval * 5
+            return now < link.since + wait
+        }
+    }
+
+    mutating func notePublication(at deadline: Instant) {
+        publicationDeadline = publicationDeadline.map { min($0, deadline) } ?? deadline
+    }
+
+    mutating func publish(at now: Instant, _ effects: inout [Effect]) {
+        let measuring = isMeasuring(at: now)
+        let reports = linkOrder.compactMap { peer -> LinkReport? in
+            guard let link = links[peer], link.measuredAt != nil || !measuring || now > link.since + .seconds(2) else {
+                return nil
+            }
+            return link.report(of: peer)
+        }
+        for page in publisher.publish(reports, isMeasuring: measuring, members: members.count, at: now) {
+            effects.append(.publishLinks(page: page.index, value: page.value.wireBytes))
+        }
+        publicationDeadline = publisher.nextCheck ?? now + .seconds(10)
+    }
+}
