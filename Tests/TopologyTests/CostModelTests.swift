@@ -122,10 +122,9 @@ struct CostModelTests {
         #expect(ReductionTree.canonicalParts(of: 4..<6, in: 0..<6) == 1)
     }
 
-    /// The error distribution of the closed form over random layouts, good and bad: exact without shared access links,
-    /// within 5 % at the 95th percentile over everything.
+    /// The error distribution of the closed form over random layouts, good and bad: exact without shared access links, within
+    /// 5 % at the 95th percentile with them, schedule by schedule.
     @Test func closedFormFollowsTheSimulator() {
-        var all: [Double] = []
         for schedule in PlanSchedule.allCases {
             for sharesAccess in [false, true] {
                 var errors: [Double] = []
@@ -145,15 +144,34 @@ struct CostModelTests {
                     }
                 }
                 errors.sort()
-                let median = errors[errors.count / 2]
                 let tail = errors[errors.count * 95 / 100]
-                #expect(median < 0.03, "\(schedule.name): median error \(median)")
-                if !sharesAccess { #expect(tail < 1e-6, "\(schedule.name): 95th percentile \(tail)") }
-                all += errors
+                let report =
+                    "\(schedule.name)\(sharesAccess ? " sharing" : ""), \(errors.count) layouts: median "
+                    + "\(errors[errors.count / 2]), 95th percentile \(tail), worst \(errors[errors.count - 1])"
+                #expect(tail < (sharesAccess ? 0.05 : 1e-6), "\(report)")
+                #expect(errors[errors.count / 2] < 0.001, "\(report)")
             }
         }
-        all.sort()
-        #expect(all[all.count * 95 / 100] < 0.05, "95th percentile \(all[all.count * 95 / 100])")
+    }
+
+    /// Exchanges that are too large to be simulated are bounded: the error stays within 30 % at the 95th percentile.
+    @Test func boundedExchangesAreNear() {
+        var errors: [Double] = []
+        for seed: UInt64 in 0..<10 {
+            var generator = SeededGenerator(seed: seed)
+            let problem = RandomProblem.make(seed: seed, peers: 24, layers: 6, microBatches: 30, sharesAccess: true)
+            let tables = CostTables(problem)
+            guard
+                let layout = RandomProblem.layout(
+                    of: problem, schedule: .deepOneForwardOneBackward, generator: &generator),
+                layout.pipelines.count > 5
+            else { continue }
+            let simulated = IterationSimulator.run(layout, tables: tables).seconds
+            errors.append(abs(ClosedForm(tables: tables).seconds(layout) - simulated) / simulated)
+        }
+        errors.sort()
+        #expect(errors.count > 2)
+        #expect(errors[errors.count * 95 / 100] < 0.3, "\(errors)")
     }
 
     /// Faster links never make a given plan slower, without and with shared access links.

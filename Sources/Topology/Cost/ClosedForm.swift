@@ -162,11 +162,23 @@ package struct ClosedForm {
             tables.sharesAccess && 2 * exchange.segments.count * replicas * (replicas - 1) <= Self.simulatedTransfers
         let full =
             isSimulated
-            ? IterationSimulator.exchangeSeconds(layout, finishes: finishes, tables: tables)
-            : stepped(layout, ends: exchange.ends(finishes: finishes), finishes: finishes)
+            ? IterationSimulator.exchangeSeconds(
+                layout, finishes: finishes, tables: tables)
+            : bounded(layout, exchange, finishes: finishes)
         guard tables.localSteps > 1, layout.pipelines.count > 1 else { return full }
         let local = stepped(layout, ends: finishes, finishes: finishes)
         return (full + Double(tables.localSteps - 1) * local) / Double(tables.localSteps)
+    }
+
+    private func bounded(_ layout: Layout, _ exchange: GradientExchange, finishes: [[Double]]) -> Double {
+        var finishes = finishes
+        if tables.sharesAccess, layout.pipelines.count > 1 {
+            for rank in finishes.indices {
+                finishes[rank] = PipelineTail(layout, rank: rank, tables: tables).delayed(
+                    finishes: finishes[rank], by: exchange)
+            }
+        }
+        return stepped(layout, ends: exchange.ends(finishes: finishes), finishes: finishes)
     }
 
     private func stepped(_ layout: Layout, ends: [[Double]], finishes: [[Double]]) -> Double {

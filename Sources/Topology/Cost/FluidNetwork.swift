@@ -1,6 +1,9 @@
 /// Transfers in flight: first in, first out on every directed pair, and where access links are known, pairs share them
 /// max-min fairly (each pair gets as much as it can without taking from one that has less), as long-lived TCP flows
 /// roughly do.
+///
+/// Shares are worked out anew only when time goes on after a change, so that transfers that start or end together cost one
+/// division of the rates.
 struct FluidNetwork<Tag> {
     /// Result of an advance.
     struct Completion {
@@ -31,6 +34,8 @@ struct FluidNetwork<Tag> {
     private var channelOfPair: [Int: Int] = [:]
     private var active: [Int] = []
     private var now = 0.0
+    /// Whether transfers have started or ended since the rates were divided.
+    private var isStale = false
 
     init(tables: CostTables) { self.tables = tables }
 
@@ -52,17 +57,24 @@ struct FluidNetwork<Tag> {
         }
         channels[index].waiting.append((bytes, tag))
         channels[index].bytes += bytes
-        if !channels[index].isActive {
-            start(index)
-            rebalance()
-        }
+        if !channels[index].isActive { start(index) }
     }
 
     /// When the next transfer ends, or `nil` if nothing is in flight.
-    var nextCompletion: Double? {
+    mutating func nextCompletion() -> Double? {
+        guard !active.isEmpty else { return nil }
+        var earliest = soonest
+        if isStale, earliest > now {
+            divide()
+            earliest = soonest
+        }
+        return earliest
+    }
+
+    private var soonest: Double {
         var earliest = Double.infinity
         for index in active { earliest = min(earliest, channels[index].finish) }
-        return active.isEmpty ? nil : earliest
+        return earliest
     }
 
     /// Ends the transfer that is due at `time`, the one that started first if there are several.
@@ -80,7 +92,7 @@ struct FluidNetwork<Tag> {
             channels[index].waiting.removeAll(keepingCapacity: true)
             channels[index].head = 0
         }
-        rebalance()
+        isStale = tables.sharesAccess
         return Completion(tag: tag, time: time, latency: channels[index].latency)
     }
 
@@ -94,15 +106,22 @@ struct FluidNetwork<Tag> {
     private mutating func start(_ index: Int) {
         channels[index].isActive = true
         channels[index].remaining = channels[index].waiting[channels[index].head].bytes
+        active.append(index)
+        guard !tables.sharesAccess else {
+            channels[index].rate = 0
+            channels[index].finish = .infinity
+            isStale = true
+            return
+        }
         channels[index].rate = channels[index].capacity
         channels[index].finish = now + time(channels[index].remaining, at: channels[index].rate)
-        active.append(index)
     }
 
     private func time(_ bytes: Double, at rate: Double) -> Double { rate == .infinity ? 0 : bytes / rate }
 
     private mutating func advanceClock(to time: Double) {
         guard time > now else { return }
+        if isStale { divide() }
         for index in active {
             channels[index].busySeconds += time - now
             if tables.sharesAccess {
@@ -113,8 +132,8 @@ struct FluidNetwork<Tag> {
     }
 
     /// Progressive filling (Bertsekas and Gallager, Data Networks, section 6.5.2).
-    private mutating func rebalance() {
-        guard tables.sharesAccess else { return }
+    private mutating func divide() {
+        isStale = false
         var open = active
         var upload = tables.uplinkSecondsPerByte.map { $0 > 0 ? 1 / $0 : Double.infinity }
         var download = tables.downlinkSecondsPerByte.map { $0 > 0 ? 1 / $0 : Double.infinity }

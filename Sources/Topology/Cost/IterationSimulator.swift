@@ -45,6 +45,8 @@ package struct IterationSimulator {
         var segmentsDone = 0
         var hasTied = false
         var isFinished = false
+        /// Bytes of gradients that are still to be sent to the stage before at the end of the last pass (tail only).
+        var backlog = 0.0
         var finish = 0.0
         var exchanged = 0.0
         var done = 0.0
@@ -56,6 +58,8 @@ package struct IterationSimulator {
     private let exchanges: Bool
     /// Whether only what follows the last micro-batch's backward pass at the last stage is simulated.
     private var isTail = false
+    /// By rank (tail only).
+    private var tails: [PipelineTail] = []
     /// By segment and rank.
     private let slices: [[Double]]
     private let schedule: PlanSchedule
@@ -94,11 +98,29 @@ package struct IterationSimulator {
         simulator.isTail = true
         for (rank, stages) in finishes.enumerated() {
             let first = simulator.firstStageOfRank[rank]
-            for (position, finish) in stages.enumerated() { simulator.stages[first + position].finish = finish }
+            let tail = PipelineTail(layout, rank: rank, tables: tables)
+            simulator.tails.append(tail)
+            let backlogs = tail.backlogs(finishes: stages)
+            for (position, finish) in stages.enumerated() {
+                simulator.stages[first + position].finish = finish
+                simulator.stages[first + position].backlog = backlogs[position]
+            }
             simulator.events.push(.finished(stage: first + stages.count - 1), at: stages[stages.count - 1])
         }
         simulator.loop()
         return simulator.stages.map(\.done).max() ?? 0
+    }
+
+    /// Starts what the end of a stage's last pass leaves to the stage before.
+    private mutating func sendBacklog(_ index: Int, at time: Double) {
+        let stage = stages[index]
+        guard stage.position > 0 else { return }
+        guard stage.backlog > 0 else {
+            events.push(.finished(stage: index - 1), at: max(time, stages[index - 1].finish))
+            return
+        }
+        let rest = tails[stage.rank].rest(of: stage.backlog, at: stage.position, late: time - stage.finish)
+        send(rest, from: stage.peer, to: stages[index - 1].peer, tag: .gradient(stage: index - 1), at: time)
     }
 
     private init(_ layout: Layout, tables: CostTables, exchanges: Bool) {
@@ -142,7 +164,7 @@ package struct IterationSimulator {
 
     private mutating func loop() {
         while true {
-            let transfer = network.nextCompletion
+            let transfer = network.nextCompletion()
             if let transfer, events.isEmpty || transfer <= (events.nextTime ?? .infinity) {
                 guard let completion = network.complete(at: transfer) else { break }
                 events.push(.arrived(completion.tag), at: completion.time + completion.latency)
@@ -174,7 +196,7 @@ package struct IterationSimulator {
         case .stepped(let index):
             stages[index].done = time
         case .finished(let index):
-            if stages[index].position > 0 { sendGradient(index, at: time) }
+            sendBacklog(index, at: time)
             stages[index].isFinished = true
             startExchange(index, at: time)
         case .arrived(let message):

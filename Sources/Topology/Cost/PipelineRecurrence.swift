@@ -1,9 +1,9 @@
 /// One pipeline's part of an iteration, pass by pass: what the simulator would see if the pipeline had its links for
 /// itself, without a queue of events.
 ///
-/// Stages act in the order of their start times, each by the rules of `IterationSimulator`, so without shared access
-/// links the result is the simulator's. A shared access link is taken first in, first out here, where the simulator
-/// shares it fairly. Long iterations are cut: after a few rounds of the deepest window every further round takes the same
+/// Stages act in the order of their start times, each by the rules of `IterationSimulator`, so the result is the
+/// simulator's for a pipeline by itself. Where access links are shared, the end of a transfer depends on those that start
+/// after it: `FluidLinks` follows them. Long iterations are cut: after a few rounds of the deepest window every further round takes the same
 /// time.
 struct PipelineRecurrence {
     private let tables: CostTables
@@ -27,11 +27,11 @@ struct PipelineRecurrence {
         for stage in pipeline { period = max(period, min(stage.depth, microBatches)) }
         if schedule == .gpipe { period = 1 }
         let shortest = max(3 * period + 2 * count, Self.exactPasses / (2 * count))
-        guard microBatches > shortest + period, schedule != .gpipe || microBatches > 4 * count + 8 else {
-            return run(microBatches)
-        }
+        // Without sharing, GPipe settles within a few micro-batches.
+        let settlesEarly = schedule == .gpipe && !tables.sharesAccess
+        guard microBatches > (settlesEarly ? 4 * count + 8 : shortest + period) else { return run(microBatches) }
         // Rounds of a whole period are left out: two runs, one round apart, tell how long a round takes.
-        let base = schedule == .gpipe ? 2 * count + 4 : shortest
+        let base = settlesEarly ? 2 * count + 4 : shortest
         let rounds = (microBatches - base) / period - 1
         let short = microBatches - rounds * period
         let one = run(short)
@@ -41,7 +41,7 @@ struct PipelineRecurrence {
 
     private func run(_ microBatches: Int) -> [Double] {
         var result: [Double] = []
-        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count * microBatches + 15 * count) { memory in
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count * microBatches + 11 * count) { memory in
             withUnsafeTemporaryAllocation(of: Int.self, capacity: 7 * count) { counters in
                 guard let times = memory.baseAddress, let counts = counters.baseAddress else { return }
                 times.initialize(repeating: 0, count: memory.count)
@@ -73,14 +73,8 @@ struct PipelineRecurrence {
             state.sendBackward[index + 1] = backwardBytes * tables.secondsPerByte[back]
             state.latencyForward[index] = tables.latency[there]
             state.latencyBackward[index + 1] = tables.latency[back]
-            guard tables.sharesAccess else { continue }
-            state.sharesAccess = true
-            // What the two access links on the way need for the tensor.
-            state.upForward[index] = forwardBytes * tables.uplinkSecondsPerByte[stage.peer]
-            state.downForward[index] = forwardBytes * tables.downlinkSecondsPerByte[next]
-            state.upBackward[index + 1] = backwardBytes * tables.uplinkSecondsPerByte[next]
-            state.downBackward[index + 1] = backwardBytes * tables.downlinkSecondsPerByte[stage.peer]
         }
+        if tables.sharesAccess { state.links = FluidLinks(pipeline, tables: tables) }
         for microBatch in 0..<state.microBatches { state.activationAt[microBatch] = 0 }
         state.activations[0] = state.microBatches
     }
@@ -88,11 +82,12 @@ struct PipelineRecurrence {
 
 extension PipelineRecurrence {
     /// Everything that changes, in scratch memory.
-    fileprivate struct State {
+    struct State {
         let stages: Int
         let microBatches: Int
         let schedule: PlanSchedule
-        var sharesAccess = false
+        /// Where access links are shared.
+        var links: FluidLinks?
         let activationAt: UnsafeMutablePointer<Double>
         let gradientAt: UnsafeMutablePointer<Double>
         let free: UnsafeMutablePointer<Double>
@@ -103,10 +98,6 @@ extension PipelineRecurrence {
         let sendBackward: UnsafeMutablePointer<Double>
         let latencyForward: UnsafeMutablePointer<Double>
         let latencyBackward: UnsafeMutablePointer<Double>
-        let upForward: UnsafeMutablePointer<Double>
-        let downForward: UnsafeMutablePointer<Double>
-        let upBackward: UnsafeMutablePointer<Double>
-        let downBackward: UnsafeMutablePointer<Double>
         let linkFree: UnsafeMutablePointer<Double>
         let depth: UnsafeMutablePointer<Int>
         let forwards: UnsafeMutablePointer<Int>
@@ -114,10 +105,8 @@ extension PipelineRecurrence {
         let weights: UnsafeMutablePointer<Int>
         let activations: UnsafeMutablePointer<Int>
         let gradients: UnsafeMutablePointer<Int>
-        private var upFree: [Double] = []
-        private var downFree: [Double] = []
-        private let starts: UnsafeMutablePointer<Double>
-        private let kinds: UnsafeMutablePointer<Int>
+        let starts: UnsafeMutablePointer<Double>
+        let kinds: UnsafeMutablePointer<Int>
 
         init(
             times: UnsafeMutablePointer<Double>, counts: UnsafeMutablePointer<Int>, stages: Int, microBatches: Int,
@@ -141,10 +130,6 @@ extension PipelineRecurrence {
             sendBackward = take()
             latencyForward = take()
             latencyBackward = take()
-            upForward = take()
-            downForward = take()
-            upBackward = take()
-            downBackward = take()
             // Forward link of stage i at i; backward link of stage i at stages + i.
             linkFree = next
             starts = next + 2 * stages
@@ -158,11 +143,11 @@ extension PipelineRecurrence {
         }
 
         mutating func run() {
-            if sharesAccess {
-                upFree = Array(repeating: 0, count: stages)
-                downFree = upFree
-            }
             for stage in 0..<stages { decide(stage) }
+            guard links == nil else {
+                runSharing()
+                return
+            }
             while true {
                 var chosen = 0
                 var earliest = starts[0]
@@ -184,7 +169,7 @@ extension PipelineRecurrence {
         }
 
         /// What the stage would do next and when, from what has been sent to it so far.
-        private mutating func decide(_ stage: Int) {
+        mutating func decide(_ stage: Int) {
             var start = Double.infinity
             var kind = 0
             let held = forwards[stage] - (schedule == .zeroBubble ? weights[stage] : backwards[stage])
@@ -207,7 +192,7 @@ extension PipelineRecurrence {
             kinds[stage] = kind
         }
 
-        private mutating func act(_ stage: Int, at start: Double) {
+        mutating func act(_ stage: Int, at start: Double) {
             switch kinds[stage] {
             case 1:
                 let end = start + forward[stage]
@@ -217,6 +202,8 @@ extension PipelineRecurrence {
                 if stage + 1 == stages {
                     gradientAt[stage * microBatches + microBatch] = end
                     gradients[stage] += 1
+                } else if links != nil {
+                    links?.hold(stage, until: end, isForward: true)
                 } else {
                     let arrival = send(stage, at: end, isForward: true)
                     activationAt[(stage + 1) * microBatches + microBatch] = arrival
@@ -227,7 +214,9 @@ extension PipelineRecurrence {
                 free[stage] = end
                 let microBatch = backwards[stage]
                 backwards[stage] += 1
-                if stage > 0 {
+                if stage > 0, links != nil {
+                    links?.hold(stage, until: end, isForward: false)
+                } else if stage > 0 {
                     let arrival = send(stage, at: end, isForward: false)
                     gradientAt[(stage - 1) * microBatches + microBatch] = arrival
                     gradients[stage - 1] += 1
@@ -242,18 +231,7 @@ extension PipelineRecurrence {
             let link = isForward ? stage : stages + stage
             let seconds = isForward ? sendForward[stage] : sendBackward[stage]
             let latency = isForward ? latencyForward[stage] : latencyBackward[stage]
-            let start = max(time, linkFree[link])
-            guard sharesAccess else {
-                linkFree[link] = start + seconds
-                return start + seconds + latency
-            }
-            let other = isForward ? stage + 1 : stage - 1
-            let up = isForward ? upForward[stage] : upBackward[stage]
-            let down = isForward ? downForward[stage] : downBackward[stage]
-            // Neither access link waits for the other one, nor lets the other direction's tensor wait for its own end.
-            upFree[stage] = max(upFree[stage], start) + up
-            downFree[other] = max(downFree[other], start) + down
-            let end = max(start + seconds, max(upFree[stage], downFree[other]))
+            let end = max(time, linkFree[link]) + seconds
             linkFree[link] = end
             return end + latency
         }
