@@ -102,11 +102,15 @@ package struct OverlayNode: ProtocolCore {
 
     package var nextDeadline: Instant? {
         guard !hasLeft else { return nil }
-        let deadlines = [
-            membership.nextDeadline, gossip.nextDeadline, probing.nextDeadline, admission.nextDeadline,
-            addresses.nextDeadline,
-        ]
-        return deadlines.compactMap { $0 }.min()
+        var earliest = membership.nextDeadline
+        func consider(_ instant: Instant?) {
+            if let instant { earliest = earliest.map { min($0, instant) } ?? instant }
+        }
+        consider(gossip.nextDeadline)
+        consider(probing.nextDeadline)
+        consider(admission.nextDeadline)
+        consider(addresses.nextDeadline)
+        return earliest
     }
 
     package mutating func handle(_ input: Input, at now: Instant, into effects: inout [Effect]) {

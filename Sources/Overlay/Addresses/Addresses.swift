@@ -74,10 +74,11 @@ package struct Addresses: ProtocolCore {
     package var observed: [NetworkAddress] { known.map(\.address) }
 
     package var nextDeadline: Instant? {
-        var deadlines = known.compactMap { $0.lostAt.map { $0 + configuration.withdrawAfter } }
-        if let expiry = reports.nextExpiry { deadlines.append(expiry) }
-        if isPublicationDue, let nextPublication { deadlines.append(nextPublication) }
-        return deadlines.min()
+        var earliest = reports.nextExpiry
+        func consider(_ instant: Instant) { earliest = earliest.map { min($0, instant) } ?? instant }
+        for case let lostAt? in known.lazy.map(\.lostAt) { consider(lostAt + configuration.withdrawAfter) }
+        if isPublicationDue, let nextPublication { consider(nextPublication) }
+        return earliest
     }
 
     package mutating func handle(_ input: Input, at now: Instant, into effects: inout [Effect]) {
@@ -99,12 +100,14 @@ package struct Addresses: ProtocolCore {
             reports.note(address, by: sender, at: reporter.address, now: now)
         case .memberUp:
             liveOthers += 1
+            // Whether a single report counts is all that the number of members decides.
+            guard liveOthers == 2 else { return }
         case .memberDown(let peer):
             liveOthers = max(liveOthers - 1, 0)
-            reports.remove(peer)
+            guard reports.remove(peer) || liveOthers <= 1 else { return }
         case .memberForgotten(let peer):
             others[peer] = nil
-            reports.remove(peer)
+            guard reports.remove(peer) else { return }
         case .timer:
             guard let deadline = nextDeadline, deadline <= now else { return }
         }

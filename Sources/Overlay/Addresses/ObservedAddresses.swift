@@ -40,7 +40,12 @@ struct ObservedAddresses: Sendable {
             Report(reporter: reporter, party: Self.party(source), address: address, expires: now + Self.lifetime))
     }
 
-    mutating func remove(_ reporter: PeerID) { reports.removeAll { $0.reporter == reporter } }
+    /// Drops a peer's report; whether there was one.
+    @discardableResult mutating func remove(_ reporter: PeerID) -> Bool {
+        guard let place = reports.firstIndex(where: { $0.reporter == reporter }) else { return false }
+        reports.remove(at: place)
+        return true
+    }
 
     mutating func removeAll() { reports = [] }
 

@@ -125,9 +125,13 @@ package struct Probing: ProtocolCore {
 
     package var nextDeadline: Instant? {
         var earliest = session?.deadline
-        for deadline in [echoDeadlines.first, scheduleDeadline, selectionDeadline, publicationDeadline] {
-            if let deadline { earliest = earliest.map { min($0, deadline) } ?? deadline }
+        func consider(_ instant: Instant?) {
+            if let instant { earliest = earliest.map { min($0, instant) } ?? instant }
         }
+        consider(echoDeadlines.first)
+        consider(scheduleDeadline)
+        consider(selectionDeadline)
+        consider(publicationDeadline)
         return earliest
     }
 

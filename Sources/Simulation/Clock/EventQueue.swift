@@ -44,8 +44,10 @@ package struct EventQueue<Event> {
 
     /// The next event with its time, if it happens no later than `end`.
     package mutating func pop(until end: Instant) -> (at: Instant, event: Event)? {
-        guard let first = heap.first, first.at <= end, let event = slots[first.slot] else { return nil }
-        slots[first.slot] = nil
+        guard let first = heap.first, first.at <= end else { return nil }
+        var taken: Event?
+        swap(&taken, &slots[first.slot])  // moved: a copy would count references to the payload
+        guard let event = taken else { return nil }
         free.append(first.slot)
         let last = heap.removeLast()
         if !heap.isEmpty { sink(last) }
