@@ -29,7 +29,7 @@ package enum Limits {
     /// Entries of one owner.
     package static let entriesPerOwner = 64
     /// Links in one links entry.
-    package static let linksPerEntry = 24
+    package static let linksPerEntry = 48
     /// Peers on one page of a closed swarm's list: 33 bytes each, and a page is one entry.
     package static let admissionsPerPage = 29
     /// Pages of a closed swarm's list, which so has room for 928 peers.

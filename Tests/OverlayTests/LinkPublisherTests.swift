@@ -40,17 +40,17 @@ import Wire
     @Test("Links keep their page, and a page's entry fits a datagram")
     func pages() {
         var publisher = LinkPublisher()
-        let many = (0..<31).map { report($0) }
+        let many = (0..<61).map { report($0) }
         let first = publisher.publish(many, isMeasuring: false, at: time(0))
         #expect(first.map(\.index) == [0, 1])
         #expect(first.allSatisfy { $0.value.wireBytes.count <= Limits.entryDatagramValueBytes })
-        #expect(Set(first.flatMap { $0.value.reports.map(\.prefix) }).count == 31)
+        #expect(Set(first.flatMap { $0.value.reports.map(\.prefix) }).count == 61)
         // A peer in the middle goes: no news. Another comes: only the page with the free place changes.
-        let fewer = many.filter { $0.prefix != many[25].prefix }
+        let fewer = many.filter { $0.prefix != many[50].prefix }
         #expect(publisher.publish(fewer, isMeasuring: false, at: time(100)).isEmpty)
-        let second = publisher.publish(fewer + [report(40)], isMeasuring: false, at: time(200))
+        let second = publisher.publish(fewer + [report(80)], isMeasuring: false, at: time(200))
         #expect(second.map(\.index) == [1])
-        #expect(second[0].value.reports.count == 11)
+        #expect(second[0].value.reports.count == 21)
     }
 
     @Test("A page survives its encoding, and pages out of order or with impossible figures are refused")

@@ -241,7 +241,7 @@ struct SupportStructuresTests {
         #expect(configuration.minimumSuspicion(count: 1024) == .milliseconds(2150))
         let usual = [1, 9, 10, 99, 100, 999].map { configuration.retransmits(count: $0, queued: 1) }
         #expect(usual == [4, 4, 8, 8, 12, 12])
-        #expect([1, 999].map { configuration.retransmits(count: $0, queued: 500) } == [3, 3], "a flood")
+        #expect([1, 999].map { configuration.retransmits(count: $0, queued: 500) } == [2, 2], "a flood")
     }
 }
 

@@ -57,11 +57,19 @@ import Testing
 
     @Test("On a LAN a death is known sooner than in the world")
     func lanTimers() throws {
-        let world = run(.crash, peers: 12)
-        let lan = run(.crash, peers: 12) { $0.profile = .local }
-        #expect(lan.violations == [] && lan.falseDeaths == 0)
-        let (near, far) = try (#require(lan.detectionSeconds), #require(world.detectionSeconds))
-        #expect(near.median < far.median - 0.1, "\(near.median) s on a LAN, \(far.median) s in the world")
+        var (near, far) = (0.0, 0.0)
+        let seeds = UInt64(1)...4  // when the first probe of the dead peer is due is chance
+        for seed in seeds {
+            let world = run(.crash, peers: 12) { $0.seed = seed }
+            let lan = run(.crash, peers: 12) {
+                $0.seed = seed
+                $0.profile = .local
+            }
+            #expect(lan.violations == [] && lan.falseDeaths == 0, "seed \(seed)")
+            near += try #require(lan.detectionSeconds).median / Double(seeds.count)
+            far += try #require(world.detectionSeconds).median / Double(seeds.count)
+        }
+        #expect(near < far - 0.1, "on average \(near) s on a LAN, \(far) s in the world")
     }
 
     @Test("Round trips of a satellite's length make nobody suspect a healthy peer for long")

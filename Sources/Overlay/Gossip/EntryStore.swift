@@ -103,7 +103,12 @@ package struct EntryStore: Sendable {
         }
         let known = owners[slot].entries[position]
         if entry.version < known.entry.version { return .dropped(.stale) }
-        if entry.version == known.entry.version, entry.value == known.entry.value { return .dropped(.duplicate) }
+        // Nobody can make an equal signature for another value, and it is at hand.
+        if entry.version == known.entry.version,
+            entry.signature == known.entry.signature || entry.value == known.entry.value
+        {
+            return .dropped(.duplicate)
+        }
         guard entry.isAuthentic(signer) else { return .dropped(.forged) }
         let stored = Stored(entry)
         let equivocates = entry.version == known.entry.version

@@ -8,9 +8,8 @@ package struct GossipConfiguration: Hashable, Sendable {
     package var pushFanOut = 3
     /// Datagrams that one peer gets in a round; bounds a burst at 30 datagrams/s a receiver, 280 kbit/s.
     package var pushDatagrams = 2
-    /// Each new entry is pushed this often by everybody that learns it. Three pushes reach 94 % (1 - e⁻³ of the rest at each
-    /// step); anti-entropy brings the remainder for less than further pushes would cost.
-    package var pushes = 3
+    /// Each new entry is pushed this often by everybody that learns it. Two pushes reach 80 % (the s of s = 1 - e^(-2s)); anti-entropy brings the remainder for less than further pushes would cost.
+    package var pushes = 2
 
     /// Least time between two comparisons that this peer begins.
     package var syncInterval: Duration = .milliseconds(500)

@@ -111,7 +111,7 @@ extension LinkReport: WireCodable {
 /// The value of one `links` entry: some of the owner's reports, sorted by prefix.
 package struct LinksPage: Hashable, Sendable {
     /// Reports in one page, so that its entry fits a datagram with its owner, version and signature.
-    package static let capacity = 20
+    package static let capacity = 40
 
     package var reports: [LinkReport]
 
