@@ -34,6 +34,19 @@ struct CostLimitTests {
         }
     }
 
+    /// A limit that pays for a few of many peers leaves a plan for every goal.
+    @Test func fewOfMany() throws {
+        var problem = Self.problem(5, peers: 24)
+        problem.maximumCostPerHour = 2
+        let report = try Planner.plan(problem, options: PlannerOptions(budget: 200))
+        #expect(Self.cost(report, problem) <= 2)
+        for goal in PlanningGoal.allCases.dropFirst() {
+            var search = try GenerationSearch(problem, goal: goal, options: PlannerOptions(budget: 100))
+            while !search.isFinished { search.advance(64) }
+            #expect(try search.report().costPerHour <= 2)
+        }
+    }
+
     /// With one pipeline of one stage, the plan under a limit is that of the fastest peer that can be paid.
     @Test func fastestAffordablePeer() throws {
         var problem = Self.problem(3)

@@ -18,6 +18,7 @@ struct LatencySearch {
     private var unproven = Double.infinity
     private let chunkedBound: Double
     private let nodes: Int
+    private let stepsOfFirst: Int
     private(set) var best: GenerationLayout.Pipeline?
     private(set) var seconds = Double.infinity
     private var wholeSeconds = Double.infinity
@@ -32,6 +33,8 @@ struct LatencySearch {
     /// Starts of pipelines that branch and bound looks at for one first stage.
     private static let usualNodes = 2_000
     private static let stepsOfRound = 1_500
+    /// Steps of branch and bound after which annealing takes turns with it.
+    private static let mostBranchingSteps = 5_000
     private static let hot = 0.1
     private static let cold = 0.001
 
@@ -44,7 +47,10 @@ struct LatencySearch {
         self.affinity = affinity
         stages = problem.shape.stages
         generator = SeededGenerator(seed: seed)
-        nodes = Self.usualNodes * max(1, patience)
+        // A node looks at all peers and layers, a first stage at all pairs of peers: in large swarms fewer are looked at, and
+        // each counts for more of the budget.
+        nodes = max(20, Self.usualNodes * max(1, patience) * 1_500 / max(1_500, tables.peers * tables.layers))
+        stepsOfFirst = 1 + tables.peers * tables.peers * tables.layers / 200_000
         whole = LatencyBound(tables: tables, chunks: 1)
         var chunked = Double.infinity
         for chunks in tables.chunkChoices {
@@ -68,16 +74,22 @@ struct LatencySearch {
 
     /// Does so many steps: first stages, then moves.
     mutating func advance(_ count: Int) {
-        for _ in 0..<count where !isProven {
-            steps += 1
-            if let first = firsts.last, first.bound < wholeSeconds {
+        let end = steps + count
+        while steps < end, !isProven {
+            if let first = firsts.last, first.bound < wholeSeconds, !isTired {
+                steps += stepsOfFirst
                 firsts.removeLast()
                 branch(first.peer)
             } else {
+                steps += 1
                 move()
             }
         }
     }
+
+    /// Whether so many first stages could not be settled that annealing should have its turn: of a large swarm only the most
+    /// promising are tried.
+    private var isTired: Bool { steps > Self.mostBranchingSteps && steps % 2 == 0 }
 
     // MARK: Branch and bound
 
@@ -198,7 +210,7 @@ struct LatencySearch {
             pipeline = best.stages.map(\.peer)
         } else {
             // The roomiest affordable peers in an order that keeps near ones together.
-            let count = stages ?? min(tables.peers, tables.layers)
+            let count = stages ?? min(budget.mostPeers, tables.layers)
             let chosen = Set(budget.selection(count, by: tables.memoryBytes))
             pipeline = affinity.order.filter { chosen.contains($0) }
         }

@@ -94,7 +94,7 @@ struct ThroughputSearch {
         shaped.batch = PlanningProblem.Batch(sequences: freedom.microBatches, microBatchSequences: 1)
         let speeds = tables.secondsPerFlop.map { 1 / $0 }
         var priced: [(arrangement: Arrangement, rate: Double)] = []
-        for shape in IterationSearch.shapes(shaped, peers: tables.peers, layers: tables.layers) {
+        for shape in IterationSearch.shapes(shaped, peers: budget.mostPeers, layers: tables.layers) {
             let used = budget.selection(shape.stages * shape.replicas, by: speeds)
             guard !used.isEmpty else { continue }
             let chosen = Set(used)

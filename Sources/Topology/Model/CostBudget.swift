@@ -22,6 +22,18 @@ package struct CostBudget: Sendable {
     /// The same for a sum.
     func allows(cost: Double) -> Bool { limit.map { cost <= $0 * (1 + 1e-12) } ?? true }
 
+    /// How many peers can be paid together: the cheapest ones. At least one, so that a search has something to refuse.
+    var mostPeers: Int {
+        var sum = 0.0
+        var count = 0
+        for price in prices.sorted() {
+            sum += price
+            guard allows(cost: sum) else { break }
+            count += 1
+        }
+        return max(1, count)
+    }
+
     /// As much of `value` as peers within the limit can have together, if parts of peers could be rented (the relaxation of
     /// the knapsack problem, Dantzig 1957): no affordable set has more.
     func most(_ value: [Double]) -> Double {

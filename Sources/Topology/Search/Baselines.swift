@@ -9,7 +9,7 @@ package enum Baselines {
         let budget = CostBudget(problem)
         let speeds = tables.secondsPerFlop.map { 1 / $0 }
         var best: (name: String, layout: Layout, seconds: Double)?
-        for shape in IterationSearch.shapes(problem, peers: tables.peers, layers: tables.layers) {
+        for shape in IterationSearch.shapes(problem, peers: budget.mostPeers, layers: tables.layers) {
             let used = shape.stages * shape.replicas
             var order = Array(affinity.order.prefix(used))
             if !budget.allows(order) {

@@ -163,7 +163,7 @@ struct IterationSearch {
 
     /// Adds the best orders of groups for every shape, found by descent under the rough price.
     private mutating func orderGroups(trials: Int) {
-        let shapes = Self.shapes(problem, peers: tables.peers, layers: tables.layers)
+        let shapes = Self.shapes(problem, peers: budget.mostPeers, layers: tables.layers)
         let groupings = affinity.groupings.filter { (2...24).contains($0.count) }.prefix(2)
         let share = trials / max(1, shapes.count * groupings.count)
         guard share > 0 else { return }

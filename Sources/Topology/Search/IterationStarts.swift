@@ -26,7 +26,7 @@ extension IterationSearch {
         let count = tables.peers
         let speeds = tables.secondsPerFlop.map { 1 / $0 }
         var result: [Arrangement] = []
-        for shape in shapes(problem, peers: count, layers: tables.layers) {
+        for shape in shapes(problem, peers: budget.mostPeers, layers: tables.layers) {
             let used = shape.stages * shape.replicas
             // With more peers than places the slow ones wait, and those that cannot be paid.
             let fast = Set(budget.selection(used, by: speeds))
