@@ -20,6 +20,12 @@ package struct DigestTable: Sendable {
     /// The bucket of a peer.
     package static func bucket(of prefix: UInt64) -> Int { Int(prefix >> 58) }
 
+    /// The prefixes of the buckets in a mask, in ascending order.
+    package static func prefixes(in mask: UInt64) -> [ClosedRange<UInt64>] {
+        (0..<UInt64(bucketCount)).filter { mask & (1 << $0) != 0 }
+            .map { ($0 << 58)...($0 << 58 | (1 << 58 - 1)) }
+    }
+
     /// Replaces the hash of one peer's item; a hash of zero stands for "no item".
     package mutating func replace(_ peer: PeerID, old: UInt64, new: UInt64) {
         let bucket = Self.bucket(of: peer.prefix)

@@ -143,12 +143,12 @@ package struct EntryStore: Sendable {
     /// Live owners in some buckets that have entries.
     func items(in mask: UInt64) -> [ItemDigests] {
         var items: [ItemDigests.Item] = []
-        for slot in owners.order where owners[slot].isLive && !owners[slot].entries.isEmpty {
-            let prefix = owners.peer(at: slot).prefix
-            guard mask & (1 << UInt64(DigestTable.bucket(of: prefix))) != 0, items.last?.prefix != prefix else {
-                continue
+        for range in DigestTable.prefixes(in: mask) {
+            for slot in owners.slots(withPrefixes: range) where owners[slot].isLive && !owners[slot].entries.isEmpty {
+                let prefix = owners.peer(at: slot).prefix
+                guard items.last?.prefix != prefix else { continue }
+                items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(owners[slot].sum)))
             }
-            items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(owners[slot].sum)))
         }
         return ItemDigests.pages(mask: mask, items: items)
     }

@@ -96,12 +96,11 @@ extension Membership {
 
     private func items(in mask: UInt64) -> [ItemDigests] {
         var items: [ItemDigests.Item] = []
-        forEachLive { _, subject, incarnation in
-            let prefix = subject.prefix
-            guard mask & (1 << UInt64(DigestTable.bucket(of: prefix))) != 0, items.last?.prefix != prefix else {
-                return
+        for range in DigestTable.prefixes(in: mask) {
+            forEachLive(in: range) { _, subject, incarnation in
+                guard items.last?.prefix != subject.prefix else { return }
+                items.append(ItemDigests.Item(prefix: subject.prefix, hash: Self.itemHash(subject, incarnation)))
             }
-            items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(subject, incarnation)))
         }
         return ItemDigests.pages(mask: mask, items: items)
     }
@@ -109,7 +108,7 @@ extension Membership {
     /// Live members with prefixes in a range, this peer (which has no slot) among them, in the order of the identities.
     /// Without the records, for a copy of each would be most of the work.
     private func forEachLive(
-        in range: ClosedRange<UInt64> = 0...UInt64.max,
+        in range: ClosedRange<UInt64>,
         _ body: (_ slot: Int?, _ peer: PeerID, _ incarnation: UInt64) -> Void
     ) {
         var ownIsDue = range.contains(peer.prefix)
