@@ -137,7 +137,7 @@ struct PlanWhatIf {
     private func searched(_ next: PlanningProblem, _ arrangement: Arrangement) -> Double? {
         guard
             var search = try? PlanSearch(
-                next, options: PlannerOptions(seed: report.seed, budget: Self.budget), warmStart: arrangement)
+                next, options: PlannerOptions(seed: report.seed, budget: Self.budget), warmStarts: [arrangement])
         else { return nil }
         while !search.isFinished { search.advance(512) }
         return try? search.report().trace.seconds

@@ -55,15 +55,10 @@ package enum Replanner {
         if let kept { candidates.append(kept) }
         let repaired = repair(previous, problem: problem, tables: tables)
         if let repaired, repaired != kept { candidates.append(repaired) }
-        let warmStart = (repaired ?? kept).map { layout in
-            let used = Set(layout.peers)
-            return Arrangement(
-                pipelines: layout.pipelines.map { $0.map(\.peer) },
-                spares: (0..<tables.peers).filter { !used.contains($0) })
-        }
-        // Where nothing can be repaired, the pipelines that still stand are where the search begins.
-        let remains = warmStart == nil ? survivors(of: previous, problem: problem, tables: tables) : nil
-        var search = try PlanSearch(problem, options: options.planner, warmStart: warmStart ?? remains)
+        var starts = (repaired ?? kept).map { [Arrangement($0, peers: tables.peers)] } ?? []
+        // Where no spare fills a gap, the pieces of the broken pipelines may serve better elsewhere.
+        if kept == nil { starts += Mending(previous, problem: problem, tables: tables).arrangements }
+        var search = try PlanSearch(problem, options: options.planner, warmStarts: starts)
         while !search.isFinished { search.advance(4096) }
         let fresh = try search.report()
         candidates.append(fresh.layout)
@@ -114,20 +109,6 @@ package enum Replanner {
         let shares = plan.pipelines.map { $0[0].microBatches }
         guard shares.reduce(0, +) == tables.microBatches else { return nil }
         return fitting(Layout(pipelines: pipelines, microBatches: shares, schedule: plan.schedule), tables: tables)
-    }
-
-    /// The whole pipelines of a plan, the peers of broken ones as spares; `nil` if the shape forbids it.
-    private static func survivors(
-        of plan: Plan, problem: PlanningProblem, tables: CostTables
-    ) -> Arrangement? {
-        guard problem.shape.replicas == nil else { return nil }
-        let whole = plan.pipelines.compactMap { pipeline -> [Int]? in
-            let peers = pipeline.compactMap { problem.graph.index(of: $0.peer) }
-            return peers.count == pipeline.count ? peers : nil
-        }
-        guard !whole.isEmpty else { return nil }
-        let used = Set(whole.flatMap(\.self))
-        return Arrangement(pipelines: whole, spares: (0..<tables.peers).filter { !used.contains($0) })
     }
 
     private static func fitting(_ layout: Layout, tables: CostTables) -> Layout? {

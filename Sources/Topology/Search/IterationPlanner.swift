@@ -4,10 +4,12 @@ struct IterationPlanner {
     private let tables: CostTables
     private var search: IterationSearch
     private let budget: Int
+    private let isShort: Bool
+    private let exactNodes: Int
     private let budgetOfCost: CostBudget
 
     init(
-        _ problem: PlanningProblem, options: PlannerOptions, warmStart: Arrangement? = nil
+        _ problem: PlanningProblem, options: PlannerOptions, warmStarts: [Arrangement] = []
     ) throws(PlanningError) {
         self.problem = problem
         tables = CostTables(problem)
@@ -17,9 +19,19 @@ struct IterationPlanner {
         // Few peers are searched thoroughly in a fraction of a second; many get what a few seconds allow.
         let usual = max(20_000, min(tables.peers, 64) * (tables.peers > 16 ? 12_000 : 2_500))
         budget = options.budget ?? usual * max(1, options.patience)
+        // A short search is for someone who waits.
+        isShort = tables.peers > 160 || tables.peers > 8 && (options.budget ?? .max) <= Self.shortBudget
+        exactNodes =
+            tables.peers <= IterationExact.mostPeers
+            ? options.exactNodes ?? (options.budget == nil ? Self.usualExactNodes : 0) : 0
         search = IterationSearch(
-            problem, tables: tables, seed: options.seed, effort: min(budget, usual), warmStart: warmStart)
+            problem, tables: tables, seed: options.seed, effort: min(budget, usual), warmStarts: warmStarts)
     }
+
+    /// Candidates of a search that must not take longer than about a second.
+    private static let shortBudget = 30_000
+    /// About three seconds.
+    private static let usualExactNodes = 1_000_000
 
     var evaluations: Int { search.steps }
 
@@ -31,7 +43,9 @@ struct IterationPlanner {
     }
 
     /// The best plan so far under the simulator.
-    func result() throws(PlanningError) -> (layout: Layout, trace: IterationTrace, bound: Double) {
+    func result() throws(PlanningError) -> (
+        layout: Layout, trace: IterationTrace, bound: Double, isOptimal: Bool
+    ) {
         guard search.hasFound else {
             if let error = budgetOfCost.nothingFound { throw error }
             throw PlanningError(
@@ -42,10 +56,8 @@ struct IterationPlanner {
         var best: Layout?
         var seconds = Double.infinity
         let isSmall = tables.peers <= 8 && tables.microBatches <= 64
-        let isLarge = tables.peers > 160
         var measurements = isSmall ? min(6_000, budget / 4) : max(40, 60_000 / max(1, tables.microBatches * 8))
-        // A short search is for someone who waits: it judges the best three only.
-        let isShort = isLarge || !isSmall && budget <= 10_000
+        // A short search judges the best three only.
         for candidate in search.elite.prefix(isShort ? 3 : search.elite.count) {
             let used = Set(candidate.layout.peers)
             let refinement = Refinement(
@@ -73,10 +85,18 @@ struct IterationPlanner {
         if !isShort, let template = Baselines.bestTemplate(problem), template.trace.seconds < seconds {
             best = template.layout
         }
+        var isOptimal = false
+        if exactNodes > 0, let known = best {
+            let value = IterationSimulator.run(known, tables: tables).seconds
+            var exact = IterationExact(problem, tables: tables, seconds: value, nodeLimit: exactNodes)
+            isOptimal = exact.run()
+            best = exact.best ?? known
+        }
         let layout = CompressionChoice(tables: tables).relaxed(best ?? search.elite[0].layout)
-        return (
-            layout, IterationSimulator.run(layout, tables: tables),
-            IterationLowerBound(problem: problem, tables: tables).seconds
-        )
+        let trace = IterationSimulator.run(layout, tables: tables)
+        // Links that are left plain for the sake of accuracy cost a little time.
+        isOptimal = isOptimal && layout.plainLinks.isEmpty
+        let bound = isOptimal ? trace.seconds : IterationLowerBound(problem: problem, tables: tables).seconds
+        return (layout, trace, bound, isOptimal)
     }
 }

@@ -28,6 +28,8 @@ struct IterationSearch {
     private(set) var elite: [(layout: Layout, arrangement: Arrangement, seconds: Double)] = []
     private(set) var steps = 0
     private let eliteCount: Int
+    /// Whether the search begins with a plan in force: it then stays near, in short and cool rounds.
+    private var isWarm = false
 
     /// Peers up to which every candidate's micro-batches are followed.
     private static let exactPeers = 160
@@ -53,7 +55,7 @@ struct IterationSearch {
 
     /// - Parameter effort: candidates that the whole search will see, about.
     init(
-        _ problem: PlanningProblem, tables: CostTables, seed: UInt64, effort: Int, warmStart: Arrangement? = nil
+        _ problem: PlanningProblem, tables: CostTables, seed: UInt64, effort: Int, warmStarts: [Arrangement] = []
     ) {
         self.problem = problem
         self.tables = tables
@@ -69,10 +71,11 @@ struct IterationSearch {
         eliteCount = problem.graph.count <= 8 ? 24 : 10
         affinity = Self.affinity(tables)
         budget = CostBudget(problem)
-        starts = warmStart.map { [$0] } ?? []
+        starts = warmStarts
         // A plan in force is the place to look for the next one: other starts only where it does not fit.
-        if warmStart != nil { rankStarts(keepFirst: true) }
-        if elite.isEmpty {
+        if !starts.isEmpty { rankStarts(keepFirst: true) }
+        isWarm = !elite.isEmpty
+        if !isWarm {
             starts = Self.starts(
                 problem, tables: tables, affinity: affinity, budget: budget, generator: &generator)
             if Self.groupedPeers.contains(tables.peers) { orderGroups(trials: min(effort / 64, 6_000)) }
@@ -261,7 +264,7 @@ struct IterationSearch {
             islands[island].builder = builder
         }
         let passes = round / islands.count
-        stepsOfRound = max(200, problem.graph.count * 40) * (passes == 0 ? 1 : Self.laterRoundLength)
+        stepsOfRound = max(200, problem.graph.count * 40) * (passes == 0 || isWarm ? 1 : Self.laterRoundLength)
         var heat = Self.hot / 10
         if passes == 0 {
             // Structured starts are easily spoilt: their first round is a cool one.
@@ -276,6 +279,8 @@ struct IterationSearch {
             builder = islands[island].builder
             arrangement = islands[island].best
             switch generator.index(below: 8) {
+            case 0..<6 where isWarm:
+                heat = Self.hot / (generator.index(below: 2) == 0 ? 5 : 20)
             case 0:
                 heat = Self.hot
                 arrangement = islands[island].start

@@ -14,18 +14,18 @@ package struct PlanSearch {
 
     /// Checks the problem and prepares the search.
     package init(_ problem: PlanningProblem, options: PlannerOptions = PlannerOptions()) throws(PlanningError) {
-        try self.init(problem, options: options, warmStart: nil)
+        try self.init(problem, options: options, warmStarts: [])
     }
 
     init(
-        _ problem: PlanningProblem, options: PlannerOptions, warmStart: Arrangement?
+        _ problem: PlanningProblem, options: PlannerOptions, warmStarts: [Arrangement]
     ) throws(PlanningError) {
         try problem.validate()
         self.problem = problem
         self.options = options
         switch options.objective {
         case .iteration:
-            engine = .iteration(try IterationPlanner(problem, options: options, warmStart: warmStart))
+            engine = .iteration(try IterationPlanner(problem, options: options, warmStarts: warmStarts))
         case .dtfm:
             try CostBudget(problem).validateAll()
             engine = .dtfm(try DTFMPlanner(problem, options: options))
@@ -68,7 +68,8 @@ package struct PlanSearch {
             let trace = result.trace
             return report(
                 layout: result.layout, seconds: trace.seconds,
-                parts: PlanReport.parts(of: trace), bound: min(result.bound, trace.seconds), isOptimal: false,
+                parts: PlanReport.parts(of: trace), bound: min(result.bound, trace.seconds),
+                isOptimal: result.isOptimal,
                 trace: trace)
         case .dtfm(let planner):
             let result = planner.result()

@@ -24,10 +24,15 @@ package struct PlannerOptions: Hashable, Sendable {
     package var budget: Int?
     /// Multiplies the budget that the planner would choose.
     package var patience: Int
+    /// Stages that a branch and bound over at most `IterationExact.mostPeers` peers may lay down after the search; `nil`
+    /// is a few seconds' worth, or none where a budget is given.
+    package var exactNodes: Int?
 
     package init(
-        objective: PlanningObjective = .iteration, seed: UInt64 = 1, budget: Int? = nil, patience: Int = 1
+        objective: PlanningObjective = .iteration, seed: UInt64 = 1, budget: Int? = nil, patience: Int = 1,
+        exactNodes: Int? = nil
     ) {
+        self.exactNodes = exactNodes
         self.objective = objective
         self.seed = seed
         self.budget = budget

@@ -1,0 +1,167 @@
+/// Branch and bound over whole plans of few peers: who stands where in which pipeline, where the layers are cut, how the
+/// micro-batches are shared, and the schedule.
+///
+/// Pipelines are laid down one after the other, each with its share of the micro-batches. A branch ends where a stage
+/// cannot be done in the time of the best plan so far: the first micro-batch must reach it, then it has all of its share to
+/// do; or where the peers that are left could not do the micro-batches that are left if they did nothing else. How many
+/// micro-batches a stage holds is not searched: it follows the schedule, or where that leaves it open `LayoutBuilder`'s rule.
+struct IterationExact {
+    private let problem: PlanningProblem
+    private let tables: CostTables
+    private let closedForm: ClosedForm
+    private let budget: CostBudget
+    private let nodeLimit: Int
+    private let workFlops: Double
+    /// By peer: the peers of lower index that differ in nothing.
+    private let twins: [[Int]]
+    private var builder: LayoutBuilder
+    private var isUsed: [Bool]
+    private var restSpeed: Double
+    private var pipelines: [LayoutBuilder.Pipeline] = []
+    private var shares: [Int] = []
+    private var nodes = 0
+    /// The best plan found that is faster than the one that the search began with.
+    private(set) var best: Layout?
+    private(set) var seconds: Double
+
+    /// Peers up to which the whole tree can be worth its time.
+    static let mostPeers = 12
+
+    /// - Parameters:
+    ///   - seconds: the simulated time of a plan that is known already.
+    ///   - nodeLimit: stages laid down after which the search gives up.
+    init(_ problem: PlanningProblem, tables: CostTables, seconds: Double, nodeLimit: Int) {
+        self.problem = problem
+        self.tables = tables
+        self.seconds = seconds
+        self.nodeLimit = nodeLimit
+        closedForm = ClosedForm(tables: tables)
+        budget = CostBudget(problem)
+        builder = LayoutBuilder(tables: tables, schedule: .zeroBubble)
+        isUsed = Array(repeating: false, count: tables.peers)
+        restSpeed = tables.secondsPerFlop.reduce(0) { $0 + 1 / $1 }
+        workFlops = tables.forwardPrefix[tables.layers] + tables.backwardPrefix[tables.layers]
+        let prices = budget.prices
+        twins = (0..<tables.peers).map { peer in
+            (0..<peer).filter { prices[$0] == prices[peer] && Self.areTwins($0, peer, tables) }
+        }
+    }
+
+    /// Searches the whole tree; whether it came to its end, so that no plan is faster than `seconds`.
+    mutating func run() -> Bool {
+        for schedule in problem.schedule.map({ [$0] }) ?? PlanSchedule.allCases {
+            builder = LayoutBuilder(tables: tables, schedule: schedule)
+            place(rest: tables.microBatches, after: -1)
+            if nodes > nodeLimit { return false }
+        }
+        return true
+    }
+
+    /// Whether two peers may change places in any plan without changing its time.
+    private static func areTwins(_ left: Int, _ right: Int, _ tables: CostTables) -> Bool {
+        let count = tables.peers
+        func isEqual(_ first: Int, _ second: Int) -> Bool {
+            tables.latency[first] == tables.latency[second]
+                && tables.secondsPerByte[first] == tables.secondsPerByte[second]
+        }
+        guard tables.secondsPerFlop[left] == tables.secondsPerFlop[right],
+            tables.memoryBytes[left] == tables.memoryBytes[right],
+            tables.uplinkSecondsPerByte[left] == tables.uplinkSecondsPerByte[right],
+            tables.downlinkSecondsPerByte[left] == tables.downlinkSecondsPerByte[right],
+            isEqual(left * count + right, right * count + left)
+        else { return false }
+        for other in 0..<count where other != left && other != right {
+            guard isEqual(left * count + other, right * count + other),
+                isEqual(other * count + left, other * count + right)
+            else { return false }
+        }
+        return true
+    }
+
+    /// Lays down one pipeline more, or judges the plan if all micro-batches have one.
+    ///
+    /// - Parameter first: the first peer of the pipeline before. Pipelines may change places unless replicas exchange
+    ///   canonical partial sums, so only ascending first peers are looked at.
+    private mutating func place(rest: Int, after first: Int) {
+        guard nodes <= nodeLimit else { return }
+        if rest == 0 {
+            if problem.shape.replicas.map({ $0 == pipelines.count }) ?? true { judge() }
+            return
+        }
+        let wanted = problem.shape.replicas ?? tables.peers
+        guard pipelines.count < wanted, Double(rest) * workFlops <= restSpeed * seconds * (1 + 1e-9)
+        else { return }
+        let isLast = problem.shape.replicas == pipelines.count + 1
+        for share in isLast ? rest...rest : 1...rest {
+            extend([], cuts: [], arrival: 0, share: share, rest: rest, after: first)
+        }
+    }
+
+    /// Adds a stage to the pipeline at hand, or ends it if it covers all layers.
+    ///
+    /// - Parameter arrival: when the first micro-batch leaves the last stage so far.
+    private mutating func extend(
+        _ peers: [Int], cuts: [Range<Int>], arrival: Double, share: Int, rest: Int, after first: Int
+    ) {
+        let start = cuts.last?.upperBound ?? 0
+        if start == tables.layers {
+            finish(peers, cuts: cuts, share: share, rest: rest)
+            return
+        }
+        let left = problem.shape.stages.map { $0 - peers.count } ?? 0
+        guard problem.shape.stages == nil || left > 0 else { return }
+        for peer in 0..<tables.peers where !isUsed[peer] {
+            guard !peers.isEmpty || peer > first || tables.exactReduction else { continue }
+            guard !twins[peer].contains(where: { !isUsed[$0] }) else { continue }
+            var reached = arrival
+            if let last = peers.last, let range = cuts.last {
+                let hop = closedForm.hop(
+                    from: Layout.Stage(peer: last, layers: range, depth: 1),
+                    to: Layout.Stage(peer: peer, layers: start..<(start + 1), depth: 1))
+                reached += hop.forward
+            }
+            isUsed[peer] = true
+            restSpeed -= 1 / tables.secondsPerFlop[peer]
+            let ends = left == 1 ? tables.layers...tables.layers : (start + 1)...(tables.layers - max(0, left - 1))
+            for end in ends {
+                nodes += 1
+                guard nodes <= nodeLimit else { break }
+                let range = start..<end
+                let forward = tables.forwardSeconds(range, on: peer)
+                let work = Double(share) * (forward + tables.backwardSeconds(range, on: peer))
+                guard reached + work < seconds else { break }
+                guard tables.stageBytes(range, depth: 1) <= tables.memoryBytes[peer] else { continue }
+                extend(
+                    peers + [peer], cuts: cuts + [range], arrival: reached + forward, share: share, rest: rest,
+                    after: first)
+            }
+            isUsed[peer] = false
+            restSpeed += 1 / tables.secondsPerFlop[peer]
+        }
+    }
+
+    private mutating func finish(_ peers: [Int], cuts: [Range<Int>], share: Int, rest: Int) {
+        guard budget.allows(pipelines.flatMap(\.peers) + peers),
+            let pipeline = builder.pipeline(peers, cuts: cuts, share: share),
+            tables.sharesAccess
+                || (closedForm.stageFinishes(pipeline.stages, microBatches: share, schedule: builder.schedule).first
+                    ?? 0)
+                    < seconds
+        else { return }
+        pipelines.append(pipeline)
+        shares.append(share)
+        place(rest: rest - share, after: peers[0])
+        pipelines.removeLast()
+        shares.removeLast()
+    }
+
+    private mutating func judge() {
+        let layout = Layout(pipelines: pipelines.map(\.stages), microBatches: shares, schedule: builder.schedule)
+        // Without shared access links the closed form is the simulator's value but for rounding.
+        if !tables.sharesAccess { guard closedForm.seconds(layout) < seconds * (1 + 1e-9) else { return } }
+        let value = IterationSimulator.run(layout, tables: tables).seconds
+        guard value < seconds else { return }
+        seconds = value
+        best = layout
+    }
+}
