@@ -138,7 +138,9 @@ enum OverlaySamples {
     static var probing: [ProbingMessage] {
         [
             .echo(token: 1), .echoReply(token: 1), .reserve(session: 2, .routine, allowanceBytes: 3),
-            .reserve(session: 2, .requested, allowanceBytes: .max), .grant(session: 2, allowanceBytes: 4),
+            .reserve(session: 2, .requested, allowanceBytes: .max),
+            .reserve(session: 2, .attested, allowanceBytes: .max),
+            .reserve(session: 2, .available, allowanceBytes: .max), .grant(session: 2, allowanceBytes: 4),
             .busy(session: 2, retryAfterMilliseconds: 30),
             .train(TrainPacket(session: 2, train: 1, index: 3, count: 64)),
             .report(

@@ -23,6 +23,8 @@ package enum OverlayInput: Sendable {
     case leave
     /// Measure the link to a peer now, at a person's or planner's request.
     case measure(PeerID)
+    /// Measure what other traffic leaves free to and from a peer, at a person's request.
+    case measureAvailable(PeerID)
     /// One round trip now; answered by `OverlayEvent.pinged`.
     case ping(PeerID)
     /// The founder of a closed swarm admits or revokes a peer.

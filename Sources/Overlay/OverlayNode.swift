@@ -41,7 +41,11 @@ package struct OverlayNode: ProtocolCore {
             seed: generator.next())
         gossip = Gossip(
             configuration: configuration.gossip, signer: signer, firstVersion: incarnation, seed: generator.next())
-        probing = Probing(configuration: configuration.probing, local: contact.peer, seed: generator.next())
+        // A signature that nobody ever sees is a secret of this life of this peer.
+        let secret = signer.sign((0..<8).map { UInt8(truncatingIfNeeded: incarnation >> (8 * $0)) }, "probe tokens 1")
+        probing = Probing(
+            configuration: configuration.probing, local: contact.peer, seed: generator.next(),
+            tokenSecret: Digest.sha256(secret))
         admission = Admission(
             configuration: configuration.admission, signer: signer, firstVersion: incarnation, seed: generator.next())
         addresses = Addresses(configuration: configuration.addresses, local: contact.addresses)
@@ -142,6 +146,8 @@ package struct OverlayNode: ProtocolCore {
             membership.handle(.leave, at: now, into: &routed.membership)
             hasLeft = true
         case .measure(let peer): probing.handle(.measure(peer), at: now, into: &routed.probing)
+        case .measureAvailable(let peer):
+            probing.handle(.measureAvailable(peer), at: now, into: &routed.probing)
         case .ping(let peer):
             membership.handle(.ping(peer), at: now, into: &routed.membership)
         case .decide(let statement): admission.handle(.decide(statement), at: now, into: &routed.admission)

@@ -46,7 +46,10 @@ struct ProbingBench {
     ) {
         peers = up.indices.map { Self.peer($0) }
         var seeds = SeededGenerator(seed: seed)
-        cores = peers.map { Probing(configuration: configuration, local: $0, seed: seeds.next()) }
+        cores = peers.map {
+            Probing(
+                configuration: configuration, local: $0, seed: seeds.next(), tokenSecret: Digest.sha256($0.bytes))
+        }
         pages = Array(repeating: [:], count: up.count)
         self.up = up
         self.down = down

@@ -8,7 +8,8 @@ import Wire
 /// NETWORK.md and the code hold each other to the same bytes.
 @Suite struct ProbingDocumentTests {
     private static let report = TrainReport(
-        session: 0x0102_0304, train: 1, received: 16, tail: Bandwidth(bytesPerSecond: 12_500_000),
+        session: 0x0102_0304, train: 1, received: 15, arrived: ArrivedPackets(bitmap: [0xFF, 0xF7]),
+        proof: 0x1122_3344_5566_7788, tail: Bandwidth(bytesPerSecond: 12_500_000),
         head: Bandwidth(bytesPerSecond: 25_000_000), span: .microseconds(1440))
 
     static let messages: [(name: String, message: ProbingMessage)] = [
@@ -28,14 +29,16 @@ import Wire
         }
     }
 
-    @Test("A train packet has the documented header and then only filler")
+    @Test("A train packet has the documented header, filler, and the documented token")
     func train() throws {
-        let packet = TrainPacket(session: 0x0102_0304, train: 1, index: 3, count: 64)
+        let packet = TrainPacket(
+            session: 0x0102_0304, train: 1, index: 3, count: 64, pace: 96_000, token: 0x1122_3344_5566_7788)
         let bytes = ProbingMessage.train(packet).wireBytes
         let documented = try #require(NetworkExamples.bytes("probing/train"))
-        #expect(Array(bytes.prefix(TrainPacket.headerBytes)) == documented, "the code writes \(bytes.prefix(12).hex)")
+        let (header, token) = (bytes.prefix(TrainPacket.headerBytes), bytes.suffix(TrainPacket.tokenBytes))
+        #expect(Array(header + token) == documented, "the code writes \((header + token).hex)")
         #expect(bytes.count == documented.count + TrainPacket.fillerBytes)
-        #expect(bytes.dropFirst(12).allSatisfy { $0 == 0 })
+        #expect(bytes.dropFirst(header.count).dropLast(token.count).allSatisfy { $0 == 0 })
         #expect(try ProbingMessage(wireBytes: bytes) == .train(packet))
     }
 

@@ -126,6 +126,62 @@ import Wire
         #expect(bench.cores[0].link(to: bench.peers[1])?.receiveBandwidth == before)
     }
 
+    @Test("Only who received a packet can say so", arguments: [UInt64(1), 2, 3])
+    func proofs(serial: UInt64) {
+        let tokens = TrainTokens(secret: Digest.sha256([9]), serial: serial).tokens(ofTrain: 2, count: 37)
+        #expect(Set(tokens).count == 37, "no token comes twice")
+        var seen = [Bool](repeating: true, count: 37)
+        #expect(ArrivedPackets(seen) == .all)
+        let all = TrainTokens.proof(tokens, .all)
+        #expect(all == tokens.reduce(0, ^))
+        seen[30] = false
+        let some = ArrivedPackets(seen)
+        #expect(some.count(of: 37) == 36 && !some.contains(30) && some.contains(36))
+        #expect(
+            TrainTokens.proof(tokens, some) == all ^ tokens[30], "the token of a lost packet is missing in the proof")
+        let other = TrainTokens(secret: Digest.sha256([9]), serial: serial + 1).tokens(ofTrain: 2, count: 37)
+        #expect(other != tokens, "another session has other tokens")
+    }
+
+    @Test("A report without its proof is dropped")
+    func unproven() {
+        let start = Instant(nanoseconds: 0)
+        var session = TrainSession(
+            reserving: 1, with: ProbingBench.peer(2), purpose: .routine, allowance: 0,
+            background: .init(roundTrip: .milliseconds(10)), policy: .init(),
+            tokens: TrainTokens(secret: Digest.sha256([1]), serial: 1), at: start)
+        var sent: [UInt64] = []
+        for case .send(let messages) in session.granted(allowance: 0, at: start) {
+            for case .train(let packet) in messages { sent.append(packet.token) }
+        }
+        var report = TrainReport(
+            session: 1, train: 0, received: 16, tail: Bandwidth(bitsPerSecond: 1e8), head: .zero, span: .zero)
+        session.receive(report, at: start + .milliseconds(15))
+        for case .finished(let result) in session.finish() { #expect(result.send == nil) }
+        report.proof = sent.reduce(0, ^)
+        session.receive(report, at: start + .milliseconds(15))
+        for case .finished(let result) in session.finish() {
+            #expect(result.send == report.tail)
+            // 16 packets of 1200 bytes in the 5 ms that are left of 15.
+            #expect(abs((result.sendBound ?? .zero).bytesPerSecond - 16 * 1200 / 0.005) < 1, "\(result)")
+        }
+    }
+
+    @Test("The available bandwidth is where trains begin to be stretched")
+    func available() throws {
+        let capacity = Bandwidth(bitsPerSecond: 100e6)
+        let points = AvailableFit.shares.map { share in
+            // Two fifths of the link are free.
+            let stretch = max(1, share + 1 - 0.4)
+            return AvailableFit.Point(
+                sent: Bandwidth(bitsPerSecond: share * 100e6),
+                arrived: Bandwidth(bitsPerSecond: share * 100e6 / stretch))
+        }
+        let found = try #require(AvailableFit.fit(points, capacity: capacity))
+        #expect(abs(found.megabitsPerSecond - 40) < 0.5, "\(found)")
+        #expect(AvailableFit.fit(Array(points.prefix(3)), capacity: capacity) == nil)
+    }
+
     @Test("Every train message fills a datagram exactly")
     func trainFillsDatagram() {
         let packet = ProbingMessage.train(TrainPacket(session: 1, train: 0, index: 3, count: 16))

@@ -69,6 +69,21 @@ import Testing
         #expect(TrainEstimator.estimate(arrivals: Array(same.prefix(7)), packetBytes: 1200) == nil)
     }
 
+    @Test("Interrupts every 60 µs leave the rate alone", arguments: [1.0, 2.5, 5, 10])
+    func coalesced(gigabits: Double) throws {
+        let spacing = 1200 * 8 / gigabits  // nanoseconds
+        var arrivals: [Instant] = []
+        var interrupt = 0.0
+        for index in 0..<512 {
+            let at = Double(index) * spacing
+            if at > interrupt { interrupt = at + 60_000 }
+            arrivals.append(Instant(nanoseconds: Int64(interrupt)))
+        }
+        let estimate = try #require(TrainEstimator.estimate(arrivals: arrivals, packetBytes: 1200))
+        let error = abs(estimate.tail.megabitsPerSecond / (gigabits * 1000) - 1)
+        #expect(error < 0.02, "\(estimate.tail) instead of \(gigabits) Gbit/s")
+    }
+
     @Test("Trains are combined by the second largest")
     func combine() {
         let rates = [5.0, 1, 4].map { Bandwidth(bytesPerSecond: $0) }

@@ -43,12 +43,13 @@ private struct SessionBench {
         let (one, two) = (ProbingBench.peer(1), ProbingBench.peer(2))
         let policy = TrainSession.Policy()
         var initiator = TrainSession(
-            reserving: 7, with: two, purpose: purpose, allowance: allowance, roundTrip: .milliseconds(10),
-            policy: policy,
-            at: start)
+            reserving: 7, with: two, purpose: purpose, allowance: allowance,
+            background: .init(roundTrip: .milliseconds(10)),
+            policy: policy, tokens: TrainTokens(secret: Digest.sha256([1]), serial: 1), at: start)
         var responder = TrainSession(
-            granting: 7, to: one, purpose: purpose, allowance: allowance, roundTrip: .milliseconds(10), policy: policy,
-            at: start)
+            granting: 7, to: one, purpose: purpose, allowance: allowance,
+            background: .init(roundTrip: .milliseconds(10)), policy: policy,
+            tokens: TrainTokens(secret: Digest.sha256([2]), serial: 1), at: start)
         perform(initiator.granted(allowance: allowance, at: start), byInitiator: true, at: 0)
         while !queue.isEmpty {
             let next = queue.removeFirst()
@@ -66,7 +67,7 @@ private struct SessionBench {
         switch message {
         case .train(let packet): return session.receive(packet, at: now)
         case .report(let report):
-            session.receive(report)
+            session.receive(report, at: now)
             return []
         case .finish: return session.finish()
         default: return []
@@ -134,7 +135,9 @@ private struct SessionBench {
         #expect(bench.results.allSatisfy { $0.isShort && $0.confidence == .coarse })
     }
 
-    @Test("A very fast link gets long trains only if somebody asks", arguments: TrainSession.Purpose.allCases)
+    @Test(
+        "A very fast link gets long trains only if somebody asks",
+        arguments: [TrainSession.Purpose.routine, .requested])
     func fast(purpose: TrainSession.Purpose) {
         var bench = SessionBench(there: .init(megabits: 10_000), back: .init(megabits: 10_000))
         bench.purpose = purpose

@@ -12,7 +12,8 @@ package struct LinkConsensus: Hashable, Sendable {
     package var jitter: Duration
     /// The mean of the ends' losses.
     package var loss: Double
-    /// The receiver's figure; what the sender was told if the receiver has published none; `nil` if nobody measured.
+    /// The receiver's figure; what the sender was told if the receiver has published none; the lesser of both if they
+    /// disagree, so that nobody can inflate a link alone; `nil` if nobody measured.
     package var bandwidth: Bandwidth?
     /// Confidence of the bandwidth.
     package var confidence: LinkReport.Confidence
@@ -31,6 +32,7 @@ package struct LinkConsensus: Hashable, Sendable {
         confidence = measured?.confidence ?? told?.confidence ?? .roundTripOnly
         if let one = measured?.receiveBandwidth.bytesPerSecond, let other = told?.sendBandwidth.bytesPerSecond {
             isDisputed = abs(one - other) > Self.toleratedDifference * max(one, other)
+            if isDisputed { bandwidth = Bandwidth(bytesPerSecond: min(one, other)) }
         } else {
             isDisputed = false
         }

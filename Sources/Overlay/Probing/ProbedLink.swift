@@ -23,6 +23,12 @@ package struct ProbedLink: Sendable {
     package internal(set) var receiveBurst: Bandwidth?
     package internal(set) var sendBurst: Bandwidth?
     package internal(set) var confidence = LinkReport.Confidence.roundTripOnly
+    /// What other traffic left free when somebody asked last, and when that was.
+    package internal(set) var sendAvailable: Bandwidth?
+    package internal(set) var receiveAvailable: Bandwidth?
+    package internal(set) var availableAt: Instant?
+    /// Whether the peer claims to receive more than it can, by this end's clock.
+    package internal(set) var isContradicted = false
     /// Trains behind the bandwidth.
     package internal(set) var trains = 0
     /// When bandwidth was last measured.
@@ -37,6 +43,12 @@ package struct ProbedLink: Sendable {
     var failures = 0
     var notBefore: Instant
     var isRequested = false
+    /// Whether what is requested is the available bandwidth.
+    var wantsAvailable = false
+    /// Whether the peer claims so much that it has to be proven.
+    var wantsProof = false
+    /// What the peer is proven to receive, and since when.
+    var proven: (rate: Bandwidth, at: Instant)?
     /// Whether its last trains were shorter than the rate asks for.
     var wantsLongTrains = false
 

@@ -25,6 +25,12 @@ extension Probing {
             guard let link = links[peer], link.measuredAt != nil || !measuring || now > link.since + .seconds(2) else {
                 return nil
             }
+            // A doubted claim is not published before its proof, unless that is refused.
+            if link.wantsProof, publisher.published(peer.prefix) == nil,
+                let measuredAt = link.measuredAt, now < measuredAt + .seconds(10)
+            {
+                return nil
+            }
             return link.report(of: peer)
         }
         for page in publisher.publish(reports, isMeasuring: measuring, members: members.count, at: now) {

@@ -33,16 +33,21 @@ extension Probing {
             typicalSession = (typicalSession * 7 + (now - done.startedAt)) / 8
             if !done.isInitiator { lastGranted = (peer, now) }
             addLink(to: peer, at: now)
+            links[peer]?.failures = 0
+            guard done.purpose != .available else { return finishAvailable(result, of: peer, at: now, &effects) }
             links[peer]?.receiveBandwidth = result.receive ?? .zero
-            links[peer]?.sendBandwidth = result.send ?? .zero
-            links[peer]?.receiveBurst = result.receiveBurst
-            links[peer]?.sendBurst = result.sendBurst
+            let believed = judge(result, of: peer, isAttested: done.purpose == .attested, at: now)
+            links[peer]?.sendBandwidth = believed
+            if done.purpose != .attested {
+                links[peer]?.receiveBurst = result.receiveBurst
+                links[peer]?.sendBurst = result.sendBurst
+                links[peer]?.wantsLongTrains = result.isShort
+            }
             links[peer]?.confidence = result.confidence
             links[peer]?.trains = result.trains
-            links[peer]?.wantsLongTrains = result.isShort
             links[peer]?.measuredAt = now
-            links[peer]?.failures = 0
-            links[peer]?.isRequested = false
+            let wantsMore = links[peer]?.wantsAvailable ?? false
+            links[peer]?.isRequested = wantsMore
             if let report = links[peer]?.report(of: peer) { effects.append(.event(.measured(peer, report))) }
         } else if done.isInitiator {
             fail(peer, at: now, &effects)
@@ -61,6 +66,76 @@ extension Probing {
         budget.spend(bytes: max(done.sentBytes, done.receivedBytes), linkSeconds: max(times[0], times[1]), at: now)
     }
 
+    private mutating func finishAvailable(
+        _ result: TrainSession.Result, of peer: PeerID, at now: Instant, _ effects: inout [Effect]
+    ) {
+        links[peer]?.sendAvailable = result.sendAvailable
+        links[peer]?.receiveAvailable = result.receiveAvailable
+        links[peer]?.availableAt = now
+        links[peer]?.isRequested = false
+        links[peer]?.wantsAvailable = false
+        effects.append(
+            .event(.available(peer, send: result.sendAvailable, receive: result.receiveAvailable)))
+        schedule(at: now, &effects)
+    }
+
+    /// What the peer may be believed to receive. Its report is a claim; this end's clock and the tokens bound it, well if the
+    /// trains were long. So a claim that is more than twice what short trains bear out has to be proven by an attested one,
+    /// and what that did not bear out is not believed for an hour.
+    private mutating func judge(
+        _ result: TrainSession.Result, of peer: PeerID, isAttested: Bool, at now: Instant
+    ) -> Bandwidth {
+        guard let claim = result.send, let bound = result.sendBound else { return .zero }
+        let tolerated = 1 + LinkConsensus.toleratedDifference
+        func exceeds(_ rate: Bandwidth, _ factor: Double) -> Bool {
+            claim.bytesPerSecond > factor * rate.bytesPerSecond
+        }
+        if isAttested {
+            let isBorneOut = !exceeds(bound, tolerated)
+            let believed = isBorneOut ? claim : bound
+            links[peer]?.isContradicted = !isBorneOut
+            links[peer]?.wantsProof = false
+            links[peer]?.proven = (believed, now)
+            return believed
+        }
+        if let proven = links[peer]?.proven, now < proven.at + configuration.proofAge {
+            guard exceeds(proven.rate, tolerated) else {
+                links[peer]?.isContradicted = false
+                return claim
+            }
+            // It may have become faster; then it can prove that, too.
+            let isHonestSoFar = links[peer]?.isContradicted == false
+            links[peer]?.wantsProof = isHonestSoFar
+            return proven.rate
+        }
+        guard exceeds(bound, Self.suspicion) else { return claim }
+        links[peer]?.wantsProof = true
+        return bound
+    }
+
+    /// A delay as long as the train itself is no rare accident on a busy machine.
+    private static let suspicion = 2.0
+
+    /// What the next session with a peer is for.
+    private mutating func purpose(with peer: PeerID) -> TrainSession.Purpose {
+        guard let link = links[peer] else { return .routine }
+        if link.wantsProof, link.sendBandwidth > .zero { return .attested }
+        if link.isRequested { return link.wantsAvailable && link.measuredAt != nil ? .available : .requested }
+        return link.measuredAt != nil && generator.unit() < configuration.attestedShare ? .attested : .routine
+    }
+
+    private mutating func tokens() -> TrainTokens {
+        serial += 1
+        return TrainTokens(secret: tokenSecret, serial: serial)
+    }
+
+    private func background(of peer: PeerID) -> TrainSession.Background {
+        let link = links[peer]
+        return TrainSession.Background(
+            roundTrip: link?.roundTrip.minimum ?? .milliseconds(100), send: link?.sendBandwidth ?? .zero,
+            receive: link?.receiveBandwidth ?? .zero)
+    }
+
     /// A peer that does not answer is tried again after a pause that doubles from half a second to a minute.
     mutating func fail(_ peer: PeerID, at now: Instant, _ effects: inout [Effect]) {
         guard let link = links[peer] else { return }
@@ -69,16 +144,18 @@ extension Probing {
         links[peer]?.notBefore = now + min(pause, .seconds(60)) * (0.75 + generator.unit() / 2)
         if link.isRequested, link.failures >= 2 {
             links[peer]?.isRequested = false
+            links[peer]?.wantsAvailable = false
             effects.append(.event(.measurementFailed(peer)))
         }
     }
 
-    mutating func measure(_ peer: PeerID, at now: Instant, _ effects: inout [Effect]) {
+    mutating func measure(_ peer: PeerID, available: Bool, at now: Instant, _ effects: inout [Effect]) {
         guard peer != local, configuration.measuresBandwidth else {
             return effects.append(.event(.measurementFailed(peer)))
         }
         addLink(to: peer, at: now)
         links[peer]?.isRequested = true
+        if available { links[peer]?.wantsAvailable = true }
         links[peer]?.failures = 0
         links[peer]?.notBefore = now
         schedule(at: now, &effects)
@@ -125,7 +202,7 @@ extension Probing {
         let allowance = budget.allowance(for: wish.purpose, at: now)
         session = TrainSession(
             granting: wish.identifier, to: peer, purpose: wish.purpose, allowance: min(allowance, wish.allowance),
-            roundTrip: links[peer]?.roundTrip.minimum ?? .milliseconds(100), policy: configuration.session, at: now)
+            background: background(of: peer), policy: configuration.session, tokens: tokens(), at: now)
         waiting.removeAll { $0 == peer }
         effects.append(
             .send([.grant(session: wish.identifier, allowanceBytes: UInt32(clamping: allowance))], to: peer))
@@ -163,18 +240,19 @@ extension Probing {
         scheduleDeadline = nil
         guard configuration.measuresBandwidth, session == nil else { return }
         let requested = linkOrder.filter { links[$0]?.isRequested == true }
-        for peer in requested + waiting.filter({ links[$0]?.measuredAt == nil }) + partners {
+        let doubted = linkOrder.filter { links[$0]?.wantsProof == true }
+        for peer in requested + doubted + waiting.filter({ links[$0]?.measuredAt == nil }) + partners {
             guard let due = sessionDue(with: peer, at: now) else { continue }
             guard now >= due else {
                 scheduleDeadline = scheduleDeadline.map { min($0, due) } ?? due
                 continue
             }
             let identifier = UInt32(truncatingIfNeeded: generator.next())
-            let purpose: TrainSession.Purpose = links[peer]?.isRequested == true ? .requested : .routine
+            let purpose = purpose(with: peer)
             let allowance = budget.allowance(for: purpose, at: now)
             session = TrainSession(
                 reserving: identifier, with: peer, purpose: purpose, allowance: allowance,
-                roundTrip: links[peer]?.roundTrip.minimum ?? .milliseconds(100), policy: configuration.session, at: now)
+                background: background(of: peer), policy: configuration.session, tokens: tokens(), at: now)
             scheduleDeadline = nil
             let message = ProbingMessage.reserve(
                 session: identifier, purpose, allowanceBytes: UInt32(clamping: allowance))
@@ -188,6 +266,9 @@ extension Probing {
     private mutating func sessionDue(with peer: PeerID, at now: Instant) -> Instant? {
         guard let link = links[peer], link.roundTrip.samples > 0 || link.isRequested else { return nil }
         if link.isRequested { return link.notBefore }
+        if link.wantsProof, let measuredAt = link.measuredAt {
+            return max(link.notBefore, measuredAt + configuration.grantInterval, budget.bearable(at: now))
+        }
         let isMine =
             local < peer || members.count >= PartnerSelection.allPairsMembers || waiting.contains(peer)
         let rate = max(link.sendBandwidth, link.receiveBandwidth)

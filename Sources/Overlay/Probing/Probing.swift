@@ -27,12 +27,15 @@ package struct Probing: ProtocolCore {
         /// Whether bandwidth is measured at all.
         package var measuresBandwidth = true
         /// A bandwidth figure older than this is measured again.
-        package var bandwidthAge: Duration = .seconds(600)
+        package var bandwidthAge: Duration = .seconds(570)
         /// A figure that the budget kept coarse is made fine no earlier than after this.
         package var refinement: Duration = .seconds(15)
         /// In a large swarm the first choice of near partners is made after so long, later ones every `bandwidthAge`:
         /// membership's probes have told some round trips by then.
         package var firstNeighbours: Duration = .seconds(12)
+        /// The share of repeated measurements that are attested, and after how long what a peer has proven is forgotten.
+        package var attestedShare = 0.125
+        package var proofAge: Duration = .seconds(3600)
         /// Least pause between two sessions granted to the same peer, so that nobody can keep us sending.
         package var grantInterval: Duration = .seconds(1)
         /// What trains may cost.
@@ -56,6 +59,8 @@ package struct Probing: ProtocolCore {
         case probeLost(PeerID)
         /// Someone wants the bandwidth to this peer measured now.
         case measure(PeerID)
+        /// Someone wants to know now what other traffic leaves free to and from this peer.
+        case measureAvailable(PeerID)
         /// Someone wants a single round trip to this peer.
         case ping(PeerID)
     }
@@ -71,6 +76,8 @@ package struct Probing: ProtocolCore {
     package enum Event: Hashable, Sendable {
         /// A bandwidth session ended and the link's figures are these.
         case measured(PeerID, LinkReport)
+        /// What other traffic leaves free; `nil` where nothing came through.
+        case available(PeerID, send: Bandwidth?, receive: Bandwidth?)
         /// A requested measurement failed, for example because the peer never granted it.
         case measurementFailed(PeerID)
         /// The answer to `ping`.
@@ -104,6 +111,9 @@ package struct Probing: ProtocolCore {
     var calmAt: Instant?
     var unrestEnds: Instant?
     let spread: Duration
+    let tokenSecret: Digest
+    /// Sessions so far.
+    var serial: UInt64 = 0
     var typicalSession: Duration = .milliseconds(100)
     var publisher: LinkPublisher
 
@@ -113,8 +123,13 @@ package struct Probing: ProtocolCore {
     var selectionDeadline: Instant?
     var publicationDeadline: Instant?
 
-    /// - Parameter seed: Chooses tokens, session numbers and the jitter of times.
-    package init(configuration: Configuration = Configuration(), local: PeerID, seed: UInt64) {
+    /// - Parameters:
+    ///   - seed: Chooses the tokens of echoes, session numbers and the jitter of times.
+    ///   - tokenSecret: Known to this peer alone; the tokens of trains come from it.
+    package init(
+        configuration: Configuration = Configuration(), local: PeerID, seed: UInt64, tokenSecret: Digest
+    ) {
+        self.tokenSecret = tokenSecret
         self.configuration = configuration
         self.local = local
         generator = SeededGenerator(seed: seed)
@@ -156,7 +171,8 @@ package struct Probing: ProtocolCore {
         case .memberDown(let peer): memberDown(peer, at: now)
         case .roundTrip(let peer, let duration): record(duration, of: peer, at: now)
         case .probeLost(let peer): links[peer]?.loss.record(lost: true)
-        case .measure(let peer): measure(peer, at: now, &effects)
+        case .measure(let peer): measure(peer, available: false, at: now, &effects)
+        case .measureAvailable(let peer): measure(peer, available: true, at: now, &effects)
         case .ping(let peer): sendEcho(to: peer, isPing: true, at: now, &effects)
         }
     }
@@ -197,7 +213,7 @@ package struct Probing: ProtocolCore {
             schedule(at: now, &effects)
         case .train(let packet):
             if isCurrent(packet.session, peer) { withSession(at: now, &effects) { $0.receive(packet, at: now) } }
-        case .report(let report): if isCurrent(report.session, peer) { session?.receive(report) }
+        case .report(let report): if isCurrent(report.session, peer) { session?.receive(report, at: now) }
         case .finish(let identifier):
             if isCurrent(identifier, peer) { withSession(at: now, &effects) { $0.finish() } }
         }

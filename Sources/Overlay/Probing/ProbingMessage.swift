@@ -26,12 +26,14 @@ package enum ProbingMessage: Hashable {
 
 /// One packet of a train of back-to-back packets.
 package struct TrainPacket: Hashable, Sendable {
-    /// Bytes of the message around the filler: type, session, train, index, count, filler length.
-    package static let headerBytes = 12
+    /// Bytes of the message before the filler: type, session, train, index, count, pace, filler length.
+    package static let headerBytes = 16
+    /// Bytes of the token behind it.
+    package static let tokenBytes = 8
     /// Filler that makes the message fill a datagram.
-    package static let fillerBytes = Limits.datagramPayloadBytes - headerBytes
-    /// Most packets in one train.
-    package static let maximumCount = 1024
+    package static let fillerBytes = Limits.datagramPayloadBytes - headerBytes - tokenBytes
+    /// Most packets in one train: 79 ms at 1 Gbit/s, and a bitmap of them fits in a report.
+    package static let maximumCount = 8192
 
     package var session: UInt32
     /// Number of the train in its direction, from 0.
@@ -40,12 +42,18 @@ package struct TrainPacket: Hashable, Sendable {
     package var index: UInt16
     /// Packets in the train.
     package var count: UInt16
+    /// Nanoseconds from one packet to the next as they are sent; 0 if they leave back to back.
+    package var pace: UInt32
+    /// Unpredictable; the report proves with it that this packet arrived.
+    package var token: UInt64
 
-    package init(session: UInt32, train: UInt8, index: UInt16, count: UInt16) {
+    package init(session: UInt32, train: UInt8, index: UInt16, count: UInt16, pace: UInt32 = 0, token: UInt64 = 0) {
         self.session = session
         self.train = train
         self.index = index
         self.count = count
+        self.pace = pace
+        self.token = token
     }
 }
 
@@ -55,7 +63,11 @@ package struct TrainReport: Hashable, Sendable {
     package var train: UInt8
     /// Packets that arrived.
     package var received: UInt16
-    /// Rate over the last 60 %, zero if too few packets arrived.
+    /// Which of them.
+    package var arrived: ArrivedPackets
+    /// The exclusive or of their tokens.
+    package var proof: UInt64
+    /// Rate over the last 60 %, or over all of a paced train, zero if too few packets arrived.
     package var tail: Bandwidth
     /// Rate over the first 40 %, zero if unknown.
     package var head: Bandwidth
@@ -63,8 +75,11 @@ package struct TrainReport: Hashable, Sendable {
     package var span: Duration
 
     package init(
-        session: UInt32, train: UInt8, received: UInt16, tail: Bandwidth, head: Bandwidth, span: Duration
+        session: UInt32, train: UInt8, received: UInt16, arrived: ArrivedPackets = .all, proof: UInt64 = 0,
+        tail: Bandwidth, head: Bandwidth, span: Duration
     ) {
+        self.arrived = arrived
+        self.proof = proof
         self.session = session
         self.train = train
         self.received = received
@@ -102,13 +117,17 @@ extension ProbingMessage: WireCodable, DatagramMessage {
             writer.write(packet.train)
             writer.write(packet.index)
             writer.write(packet.count)
+            writer.write(packet.pace)
             writer.write(UInt16(TrainPacket.fillerBytes))
             writer.writeRaw(Self.filler)
+            writer.write(packet.token)
         case .report(let report):
             writer.write(UInt8(0x46))
             writer.write(report.session)
             writer.write(report.train)
             writer.write(report.received)
+            writer.write(report.arrived.bitmap)
+            writer.write(report.proof)
             writer.write(report.tail)
             writer.write(report.head)
             writer.write(report.span)
@@ -134,19 +153,21 @@ extension ProbingMessage: WireCodable, DatagramMessage {
         case 0x43: self = .grant(session: try reader.read(), allowanceBytes: try reader.read())
         case 0x44: self = .busy(session: try reader.read(), retryAfterMilliseconds: try reader.read())
         case 0x45:
-            let packet = TrainPacket(
+            var packet = TrainPacket(
                 session: try reader.read(), train: try reader.read(), index: try reader.read(),
-                count: try reader.read())
+                count: try reader.read(), pace: try reader.read())
             guard packet.index < packet.count, packet.count <= TrainPacket.maximumCount else { throw .outOfRange }
             // The filler carries nothing and any bytes will do, but a shorter packet would falsify the rate.
             guard try reader.read(UInt16.self) == TrainPacket.fillerBytes else { throw .notCanonical }
             try reader.skip(TrainPacket.fillerBytes)
+            packet.token = try reader.read()
             self = .train(packet)
         case 0x46:
             self = .report(
                 TrainReport(
                     session: try reader.read(), train: try reader.read(), received: try reader.read(),
-                    tail: try reader.readBandwidth(), head: try reader.readBandwidth(),
+                    arrived: ArrivedPackets(bitmap: try reader.readBytes(maximum: TrainPacket.maximumCount / 8)),
+                    proof: try reader.read(), tail: try reader.readBandwidth(), head: try reader.readBandwidth(),
                     span: try reader.readDuration()))
         case 0x47: self = .finish(session: try reader.read())
         default: throw .unknownType(type)

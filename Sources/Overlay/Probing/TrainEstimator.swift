@@ -46,9 +46,17 @@ package enum TrainEstimator {
 
     /// The estimate from arrival times in order of arrival, of packets with `packetBytes` of UDP payload each; `nil` with
     /// fewer than `minimumPackets`.
-    package static func estimate(arrivals: [Instant], packetBytes: Int) -> TrainEstimate? {
+    ///
+    /// - Parameter droppedShare: The share of the first arrivals that the tail leaves out.
+    package static func estimate(
+        arrivals: [Instant], packetBytes: Int, droppedShare: Double = droppedShare
+    ) -> TrainEstimate? {
         guard arrivals.count >= minimumPackets, let first = arrivals.first, let last = arrivals.last else { return nil }
         let offsets = arrivals.map { Double(($0 - first).nanoseconds) }
+        if let batched = Self.batched(offsets, packetBytes, droppedShare) {
+            return TrainEstimate(
+                tail: batched.tail, head: batched.head, received: arrivals.count, span: last - first)
+        }
         let dropped = Int(Double(arrivals.count) * droppedShare)
         let head = Self.head(offsets[...dropped], packetBytes)
         let whole = rate([0, offsets[offsets.count - 1] / Double(offsets.count - 1)], packetBytes)
@@ -65,6 +73,45 @@ package enum TrainEstimator {
         }
         return TrainEstimate(
             tail: tail ?? whole ?? ceiling, head: head ?? .zero, received: arrivals.count, span: last - first)
+    }
+
+    /// Rates of a train whose packets were stamped in batches, because the network card interrupts only every so often; `nil`
+    /// if they were not. What a batch says is when its last packet had arrived, and only the last batch was perhaps kept waiting
+    /// for more. (Prasad, Jain and Dovrolis 2004 describe the effect.)
+    private static func batched(
+        _ offsets: [Double], _ packetBytes: Int, _ droppedShare: Double
+    ) -> (tail: Bandwidth, head: Bandwidth)? {
+        let mean = offsets[offsets.count - 1] / Double(offsets.count - 1)
+        var ends: [(index: Double, at: Double)] = []
+        var start = 0
+        var largest = 0
+        for index in offsets.indices.dropLast() where offsets[index + 1] - offsets[index] > mean * sameBatch {
+            ends.append((Double(index), offsets[index]))
+            largest = max(largest, index + 1 - start)
+            start = index + 1
+        }
+        // One large batch at the beginning is a token bucket's.
+        guard ends.count >= leastBatches, offsets.count >= leastPerBatch * ends.count, largest * 3 <= offsets.count
+        else { return nil }
+        let dropped = Double(offsets.count) * droppedShare
+        let kept = ends.filter { $0.index >= dropped }
+        guard let tail = batchRate(kept.count >= leastBatches ? kept : ends, packetBytes) else { return nil }
+        return (tail, batchRate(ends.filter { $0.index <= dropped }, packetBytes) ?? .zero)
+    }
+
+    /// Packets are of one batch if they are closer than this share of the mean spacing.
+    private static let sameBatch = 0.125
+    private static let leastBatches = 3
+    private static let leastPerBatch = 3
+
+    private static func batchRate(_ ends: [(index: Double, at: Double)], _ packetBytes: Int) -> Bandwidth? {
+        var slopes: [Double] = []
+        for (number, left) in ends.enumerated() {
+            for right in ends[(number + 1)...] { slopes.append((right.at - left.at) / (right.index - left.index)) }
+        }
+        guard !slopes.isEmpty else { return nil }
+        let slope = TheilSen.median(&slopes)
+        return slope > 0 ? min(Bandwidth(bytesPerSecond: Double(packetBytes) * 1e9 / slope), ceiling) : nil
     }
 
     /// The rate of the beginning: of its first half, as long as that is faster by a tenth, because a bucket that had no

@@ -15,6 +15,9 @@ package struct TrainSession: Sendable {
         package var minimumPackets = 16
         /// Most packets in a train: 5 ms at 1 Gbit/s.
         package var maximumPackets = 512
+        /// An attested train lasts so long, so that delays of some milliseconds are no excuse, and fills the link for sure.
+        package var attestedDuration: Duration = .milliseconds(100)
+        package var attestedExcess = 1.1
         /// A link that reads faster than this keeps its short trains, and a coarse figure, unless somebody asks for more: no
         /// stream of a training job needs to know, and it might be a loopback device that costs only processor time.
         package var routineRate = Bandwidth(bitsPerSecond: 2e9)
@@ -52,6 +55,26 @@ package struct TrainSession: Sendable {
         case routine = 0
         /// Somebody waits for the figures.
         case requested = 1
+        /// One long train each way at a little more than the known rate, so long that the sender's clock bounds what the
+        /// receiver may claim.
+        case attested = 2
+        /// Trains at several rates below the capacity: what does other traffic leave free?
+        case available = 3
+    }
+
+    /// What a session needs to know of its link.
+    package struct Background: Sendable {
+        /// The least round trip.
+        package var roundTrip: Duration
+        /// Known rates in both directions; zero if unknown.
+        package var send: Bandwidth
+        package var receive: Bandwidth
+
+        package init(roundTrip: Duration, send: Bandwidth = .zero, receive: Bandwidth = .zero) {
+            self.roundTrip = roundTrip
+            self.send = send
+            self.receive = receive
+        }
     }
 
     /// Bytes of three trains of the least length.
@@ -74,6 +97,11 @@ package struct TrainSession: Sendable {
         /// Rates at which a token bucket lets the first packets of a train through; `nil` where there is none.
         package var receiveBurst: Bandwidth?
         package var sendBurst: Bandwidth?
+        /// The most that the peer can have received, by its proofs and this end's clock: the best of the trains that count.
+        package var sendBound: Bandwidth?
+        /// What other traffic leaves free in each direction; only after a session for that.
+        package var sendAvailable: Bandwidth?
+        package var receiveAvailable: Bandwidth?
         package var confidence: LinkReport.Confidence
         /// Trains that count, both directions together.
         package var trains: Int
@@ -83,14 +111,37 @@ package struct TrainSession: Sendable {
         package var wasGranted: Bool
     }
 
-    private struct Sample: Sendable {
+    struct Sample: Sendable {
         var estimate: TrainEstimate
         /// Packets sent.
         var count: Int
+        /// The rate at which they were sent; zero for back to back.
+        var paced: Bandwidth
+        /// What the sender's clock and the receiver's proof allow.
+        var bound = Bandwidth.zero
+    }
+
+    /// The train that is being sent, or was sent last.
+    private struct Dispatch: Sendable {
+        var train: UInt8
+        var count: UInt16
+        /// Nanoseconds between packets.
+        var pace: UInt32
+        var tokens: [UInt64]
+        var startedAt: Instant
+        /// Index of the next packet.
+        var next: UInt16 = 0
+
+        var isOver: Bool { next == count }
+        var rate: Bandwidth {
+            pace == 0 ? .zero : Bandwidth(bytesPerSecond: Double(Limits.datagramBytes) * 1e9 / Double(pace))
+        }
     }
 
     private struct Reception: Sendable {
         var train: UInt8
+        var pace: UInt32
+        var proof: UInt64 = 0
         var arrivals: [Instant] = []
         var seen: [Bool]
         var largestGap: Duration = .zero
@@ -112,46 +163,50 @@ package struct TrainSession: Sendable {
     package private(set) var sentBytes = 0
     package private(set) var receivedBytes = 0
 
-    private let policy: Policy
-    private let purpose: Purpose
+    let policy: Policy
+    let purpose: Purpose
+    let background: Background
+    private let tokens: TrainTokens
     /// Bytes that either end may send in trains longer than the shortest.
     private var allowance: Int
-    private let roundTrip: Duration
-    private var outgoing: [Sample] = []
-    private var incoming: [Sample] = []
+    var outgoing: [Sample] = []
+    var incoming: [Sample] = []
     private var sentTrains = 0
-    private var sentPackets = 0
-    private var completedTrains = 0
+    private(set) var completedTrains = 0
+    private var dispatch: Dispatch?
     private var reception: Reception?
+    /// Bytes that may still be spent on longer trains.
+    var affordableBytes: Int { max(allowance - sentBytes, 0) }
 
     /// Begins a session as its initiator; the caller sends `reserve`.
     package init(
-        reserving identifier: UInt32, with peer: PeerID, purpose: Purpose, allowance: Int, roundTrip: Duration,
-        policy: Policy, at now: Instant
+        reserving identifier: UInt32, with peer: PeerID, purpose: Purpose, allowance: Int, background: Background,
+        policy: Policy, tokens: TrainTokens, at now: Instant
     ) {
-        self.init(identifier, peer, isInitiator: true, purpose, allowance, roundTrip, policy, now)
-        deadline = now + .milliseconds(150) + roundTrip * 3
+        self.init(identifier, peer, isInitiator: true, purpose, allowance, background, policy, tokens, now)
+        deadline = now + .milliseconds(150) + background.roundTrip * 3
     }
 
     /// Begins a session as its responder; the caller sends `grant`.
     package init(
-        granting identifier: UInt32, to peer: PeerID, purpose: Purpose, allowance: Int, roundTrip: Duration,
-        policy: Policy, at now: Instant
+        granting identifier: UInt32, to peer: PeerID, purpose: Purpose, allowance: Int, background: Background,
+        policy: Policy, tokens: TrainTokens, at now: Instant
     ) {
-        self.init(identifier, peer, isInitiator: false, purpose, allowance, roundTrip, policy, now)
+        self.init(identifier, peer, isInitiator: false, purpose, allowance, background, policy, tokens, now)
         deadline = now + patience
     }
 
     private init(
         _ identifier: UInt32, _ peer: PeerID, isInitiator: Bool, _ purpose: Purpose, _ allowance: Int,
-        _ roundTrip: Duration, _ policy: Policy, _ now: Instant
+        _ background: Background, _ policy: Policy, _ tokens: TrainTokens, _ now: Instant
     ) {
+        self.tokens = tokens
         self.purpose = purpose
         self.allowance = allowance
         self.identifier = identifier
         self.peer = peer
         self.isInitiator = isInitiator
-        self.roundTrip = roundTrip
+        self.background = background
         self.policy = policy
         startedAt = now
         deadline = now
@@ -163,8 +218,7 @@ package struct TrainSession: Sendable {
         guard isInitiator, !isGranted else { return [] }
         isGranted = true
         allowance = min(allowance, theirs)
-        defer { deadline = now + patience }
-        return train()
+        return train(at: now)
     }
 
     /// A packet of the peer's train.
@@ -173,11 +227,14 @@ package struct TrainSession: Sendable {
             return []
         }
         var current =
-            reception ?? Reception(train: packet.train, seen: Array(repeating: false, count: Int(packet.count)))
+            reception
+            ?? Reception(
+                train: packet.train, pace: packet.pace, seen: Array(repeating: false, count: Int(packet.count)))
         guard Int(packet.index) < current.seen.count, !current.seen[Int(packet.index)] else { return [] }
         current.seen[Int(packet.index)] = true
         if let last = current.arrivals.last { current.largestGap = max(current.largestGap, now - last) }
         current.arrivals.append(now)
+        current.proof ^= packet.token
         receivedBytes += Limits.datagramBytes
         if packet.index + 1 == packet.count { current.hasLast = true }
         let isComplete = current.arrivals.count == current.seen.count
@@ -191,15 +248,26 @@ package struct TrainSession: Sendable {
         return isComplete ? completeReception(at: now) : []
     }
 
-    /// The peer's report of a train sent from here.
-    package mutating func receive(_ report: TrainReport) {
-        guard Int(report.train) == sentTrains - 1, report.received >= TrainEstimator.minimumPackets,
-            Int(report.received) * 2 >= sentPackets, report.tail > .zero
+    /// The peer's report of a train sent from here. One whose proof does not fit is nothing but a claim and is dropped.
+    package mutating func receive(_ report: TrainReport, at now: Instant) {
+        guard let sent = dispatch, sent.isOver, report.train == sent.train,
+            report.received >= TrainEstimator.minimumPackets, report.received <= sent.count, report.tail > .zero,
+            report.arrived.count(of: Int(sent.count)) == Int(report.received),
+            TrainTokens.proof(sent.tokens, report.arrived) == report.proof
         else { return }
+        dispatch = nil
+        // Bytes cannot have come faster than in the time that passed here, less the way there and back.
+        let bytes = Double(report.received) * Double(Limits.datagramBytes)
+        let seconds = (now - sent.startedAt - background.roundTrip).seconds
+        let bound = seconds > 0 ? Bandwidth(bytesPerSecond: bytes / seconds) : TrainEstimator.ceiling
+        guard purpose == .attested || Int(report.received) * 2 >= Int(sent.count) else { return }
         let estimate = TrainEstimate(
             tail: min(report.tail, TrainEstimator.ceiling), head: min(report.head, TrainEstimator.ceiling),
             received: Int(report.received), span: report.span)
-        outgoing.append(Sample(estimate: estimate, count: sentPackets))
+        outgoing.append(
+            Sample(
+                estimate: estimate, count: Int(sent.count), paced: sent.rate,
+                bound: min(bound, TrainEstimator.ceiling)))
     }
 
     /// The initiator ended the session.
@@ -208,6 +276,7 @@ package struct TrainSession: Sendable {
     /// The deadline has passed.
     package mutating func timer(at now: Instant) -> [Action] {
         guard now >= deadline else { return [] }
+        if let dispatch, !dispatch.isOver { return proceed(at: now) }
         return reception == nil ? [.finished(result)] : completeReception(at: now)
     }
 
@@ -216,99 +285,54 @@ package struct TrainSession: Sendable {
         guard let done = reception else { return [] }
         reception = nil
         completedTrains += 1
-        let estimate = TrainEstimator.estimate(arrivals: done.arrivals, packetBytes: Limits.datagramBytes)
+        let estimate = TrainEstimator.estimate(
+            arrivals: done.arrivals, packetBytes: Limits.datagramBytes,
+            // All of a train counts that was sent at a rate of its own, unless it was to fill the link.
+            droppedShare: done.pace > 0 && purpose == .available ? 0 : TrainEstimator.droppedShare)
         // More than half lost: whatever did that, the rest is no measurement.
         if let estimate, estimate.received * 2 >= done.seen.count {
-            incoming.append(Sample(estimate: estimate, count: done.seen.count))
+            let paced = done.pace == 0 ? 0 : Double(Limits.datagramBytes) * 1e9 / Double(done.pace)
+            incoming.append(
+                Sample(estimate: estimate, count: done.seen.count, paced: Bandwidth(bytesPerSecond: paced)))
         }
         let report = ProbingMessage.report(
             TrainReport(
                 session: identifier, train: done.train, received: UInt16(done.arrivals.count),
-                tail: estimate?.tail ?? .zero, head: estimate?.head ?? .zero, span: estimate?.span ?? .zero))
+                arrived: ArrivedPackets(done.seen), proof: done.proof, tail: estimate?.tail ?? .zero,
+                head: estimate?.head ?? .zero, span: estimate?.span ?? .zero))
         if isInitiator, hasEnough {
             return [.send([report, .finish(session: identifier)]), .finished(result)]
         }
-        defer { deadline = now + patience }
-        return [.send([report])] + train()
+        return [.send([report])] + train(at: now)
     }
 
-    /// The next train from here, all packets at once.
-    private mutating func train() -> [Action] {
-        let count = UInt16(isEnough(outgoing) ? 1 : nextSize)
-        let number = UInt8(sentTrains)
+    /// Begins the next train from here.
+    private mutating func train(at now: Instant) -> [Action] {
+        let form = nextForm(train: sentTrains)
+        dispatch = Dispatch(
+            train: UInt8(truncatingIfNeeded: sentTrains), count: UInt16(form.count), pace: form.pace,
+            tokens: tokens.tokens(ofTrain: sentTrains, count: form.count), startedAt: now)
         sentTrains += 1
-        sentPackets = Int(count)
-        sentBytes += sentPackets * Limits.datagramBytes
-        return (0..<count).map {
-            .send([.train(TrainPacket(session: identifier, train: number, index: $0, count: count))])
+        sentBytes += form.count * Limits.datagramBytes
+        return proceed(at: now)
+    }
+
+    /// Sends the packets of the train that are due: all of them at once if it is not paced.
+    private mutating func proceed(at now: Instant) -> [Action] {
+        guard var current = dispatch else { return [] }
+        dispatch = nil  // so that its array is not copied
+        var actions: [Action] = []
+        while !current.isOver, now >= current.startedAt + .nanoseconds(Int64(current.next) * Int64(current.pace)) {
+            let packet = TrainPacket(
+                session: identifier, train: current.train, index: current.next, count: current.count,
+                pace: current.pace, token: current.tokens[Int(current.next)])
+            actions.append(.send([.train(packet)]))
+            current.next += 1
         }
-    }
-
-    /// Packets that take the wanted time at the last figure. Never fewer than before: a token bucket that the last train
-    /// emptied would hide a shorter one.
-    private var nextSize: Int {
-        guard let last = outgoing.last else { return policy.minimumPackets }
-        guard purpose != .routine || last.estimate.tail <= policy.routineRate else { return last.count }
-        let sized = min(policy.packets(at: last.estimate.tail), last.count * policy.growth)
-        let affordable = max(allowance - sentBytes, 0) / (Limits.datagramBytes * policy.trains)
-        return min(max(last.count, min(sized, affordable)), policy.maximumPackets)
-    }
-
-    private var hasEnough: Bool {
-        completedTrains >= policy.maximumTrains || (isEnough(outgoing) && isEnough(incoming))
-    }
-
-    private func isEnough(_ samples: [Sample]) -> Bool {
-        let rates = counted(samples).map(\.estimate.tail)
-        let spread = TrainEstimator.spread(rates)
-        return rates.count >= policy.trains
-            ? spread <= policy.agreement : rates.count == 2 && spread <= policy.closeAgreement
-    }
-
-    /// The trains that count: those with at least half of the largest one's packets.
-    private func counted(_ samples: [Sample]) -> [Sample] {
-        let largest = samples.map(\.count).max() ?? 0
-        return samples.filter { $0.count * 2 >= largest }
-    }
-
-    private var result: Result {
-        let (received, sent) = (counted(incoming), counted(outgoing))
-        let rates = [received, sent].map { $0.map(\.estimate.tail) }
-        let isShort = [received, sent].contains { samples in
-            guard let rate = TrainEstimator.combine(samples.map(\.estimate.tail)) else { return false }
-            return (samples.map(\.count).max() ?? 0) * 2 < policy.packets(at: rate)
-        }
-        let isFine =
-            !isShort
-            && rates.allSatisfy {
-                // A quarter apart is as far as "fine" goes.
-                $0.count >= policy.trains
-                    ? TrainEstimator.spread($0) <= 0.25
-                    : $0.count == 2 && TrainEstimator.spread($0) <= policy.closeAgreement
-            }
-        let (receive, send) = (TrainEstimator.combine(rates[0]), TrainEstimator.combine(rates[1]))
-        return Result(
-            receive: receive, send: send, receiveBurst: burst(received), sendBurst: burst(sent),
-            confidence: receive == nil && send == nil ? .roundTripOnly : isFine ? .fine : .coarse,
-            trains: received.count + sent.count, isShort: isShort, wasGranted: isGranted)
-    }
-
-    /// The rate of the trains' beginnings if most of them are bursts that end at one rate; a busy machine has others.
-    private func burst(_ samples: [Sample]) -> Bandwidth? {
-        let bursts = samples.map(\.estimate).filter(\.isBurst)
-        guard bursts.count >= 2, bursts.count * 2 > samples.count,
-            TrainEstimator.spread(bursts.map(\.tail)) <= policy.agreement * 2
-        else { return nil }
-        return TrainEstimator.combine(bursts.map(\.head))
-    }
-
-    /// How long the other end may be silent: a round trip and a train each way at the known rates, with much room.
-    private var patience: Duration {
-        guard let out = outgoing.last?.estimate.tail, let back = incoming.last?.estimate.tail else {
-            return .seconds(2) + roundTrip * 4
-        }
-        let bytes = Double(policy.maximumPackets * Limits.datagramBytes)
-        let trains = min(out.seconds(forBytes: bytes) + back.seconds(forBytes: bytes), 20)
-        return .milliseconds(600) + roundTrip * 4 + .nanoseconds(Int64(trains * 1e9))
+        deadline =
+            current.isOver
+            ? now + patience : current.startedAt + .nanoseconds(Int64(current.next) * Int64(current.pace))
+        dispatch = current
+        return actions
     }
 }

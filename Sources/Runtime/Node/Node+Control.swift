@@ -104,7 +104,10 @@ extension Node: NodeControl {
     package func probe(_ request: ProbeRequest) async throws -> ProbeReport {
         let peer = try await member(request.peer)
         let start = MonotonicClock.now
-        guard await probeOnce(peer), let link = try await driver.read({ $0.link(to: peer) }) else {
+        let measuresAvailable = request.measuresAvailable ?? false
+        var isMeasured = await probeOnce(peer)
+        if isMeasured, measuresAvailable { isMeasured = await availableOnce(peer) }
+        guard isMeasured, let link = try await driver.read({ $0.link(to: peer) }) else {
             let name = await name(of: peer)
             throw NodeControlError(.unavailable, "\(name) did not take part in a measurement: try again in a while")
         }
@@ -116,6 +119,8 @@ extension Node: NodeControl {
             jitterSeconds: link.roundTrip.jitter.seconds, lossFraction: link.loss.fraction,
             sendBytesPerSecond: rate(link.sendBandwidth), receiveBytesPerSecond: rate(link.receiveBandwidth),
             sendBurstBytesPerSecond: rate(link.sendBurst), receiveBurstBytesPerSecond: rate(link.receiveBurst),
+            sendAvailableBytesPerSecond: measuresAvailable ? rate(link.sendAvailable) : nil,
+            receiveAvailableBytesPerSecond: measuresAvailable ? rate(link.receiveAvailable) : nil,
             samples: link.trains, elapsedSeconds: (MonotonicClock.now - start).seconds)
     }
 
@@ -125,6 +130,15 @@ extension Node: NodeControl {
         return await withCheckedContinuation { continuation in
             probeWaiters[peer, default: []].append(continuation)
             driver.input(.measure(peer))
+        }
+    }
+
+    /// The same for the available bandwidth.
+    private func availableOnce(_ peer: PeerID) async -> Bool {
+        guard !isStopping else { return false }
+        return await withCheckedContinuation { continuation in
+            availableWaiters[peer, default: []].append(continuation)
+            driver.input(.measureAvailable(peer))
         }
     }
 

@@ -40,6 +40,7 @@ package actor Node {
     var coordinators: [JobCoordinator] = []
     var pingWaiters: [PeerID: [CheckedContinuation<Duration?, Never>]] = [:]
     var probeWaiters: [PeerID: [CheckedContinuation<Bool, Never>]] = [:]
+    var availableWaiters: [PeerID: [CheckedContinuation<Bool, Never>]] = [:]
     private var background: [Task<Void, Never>] = []
     private(set) var discovery: LANDiscovery?
     var identityWarnings = IdentityWarnings()
@@ -194,6 +195,8 @@ package actor Node {
         pingWaiters = [:]
         for waiter in probeWaiters.values.flatMap({ $0 }) { waiter.resume(returning: false) }
         probeWaiters = [:]
+        for waiter in availableWaiters.values.flatMap({ $0 }) { waiter.resume(returning: false) }
+        availableWaiters = [:]
         // The farewells were handed to the socket; give the loop one turn to send them.
         if leaving { try? await Task.sleep(for: .milliseconds(50)) }
         await hub.close()
@@ -239,14 +242,22 @@ package actor Node {
         for waiter in probeWaiters.removeValue(forKey: peer) ?? [] { waiter.resume(returning: isMeasured) }
     }
 
+    private func endAvailable(of peer: PeerID, isMeasured: Bool) {
+        for waiter in availableWaiters.removeValue(forKey: peer) ?? [] { waiter.resume(returning: isMeasured) }
+    }
+
     private func handle(_ event: OverlayEvent) async {
         switch event {
         case .pinged(let peer, let roundTrip):
             for waiter in pingWaiters.removeValue(forKey: peer) ?? [] { waiter.resume(returning: roundTrip) }
         case .probing(.measured(let peer, _)): endProbe(of: peer, isMeasured: true)
-        case .probing(.measurementFailed(let peer)): endProbe(of: peer, isMeasured: false)
+        case .probing(.available(let peer, _, _)): endAvailable(of: peer, isMeasured: true)
+        case .probing(.measurementFailed(let peer)):
+            endProbe(of: peer, isMeasured: false)
+            endAvailable(of: peer, isMeasured: false)
         case .memberDown(let peer), .memberLeft(let peer):
             endProbe(of: peer, isMeasured: false)
+            endAvailable(of: peer, isMeasured: false)
             log.info("peer gone", metadata: ["peer": "\(peer.short)"])
             await participant?.peerLost(peer)
             await shardService.peerLost(peer)

@@ -35,8 +35,13 @@ package struct PingReply: Codable, Hashable, Sendable {
 package struct ProbeRequest: Codable, Hashable, Sendable {
     /// A full identity.
     package var peer: String
+    /// Whether what other traffic leaves free is wanted, too; takes some seconds.
+    package var measuresAvailable: Bool?
 
-    package init(peer: PeerID) { self.peer = peer.description }
+    package init(peer: PeerID, measuresAvailable: Bool? = nil) {
+        self.peer = peer.description
+        self.measuresAvailable = measuresAvailable
+    }
 }
 
 /// What an on-demand measurement found.
@@ -54,6 +59,9 @@ package struct ProbeReport: Codable, Hashable, Sendable {
     /// above are the sustained rates behind it.
     package var sendBurstBytesPerSecond: Double?
     package var receiveBurstBytesPerSecond: Double?
+    /// What other traffic leaves free in each direction; only if asked for.
+    package var sendAvailableBytesPerSecond: Double?
+    package var receiveAvailableBytesPerSecond: Double?
     /// Packet trains behind the two figures.
     package var samples: Int
     package var elapsedSeconds: Double
@@ -61,8 +69,11 @@ package struct ProbeReport: Codable, Hashable, Sendable {
     package init(
         peer: PeerID, name: String, minimumRoundTripSeconds: Double?, jitterSeconds: Double?, lossFraction: Double?,
         sendBytesPerSecond: Double?, receiveBytesPerSecond: Double?, sendBurstBytesPerSecond: Double? = nil,
-        receiveBurstBytesPerSecond: Double? = nil, samples: Int, elapsedSeconds: Double
+        receiveBurstBytesPerSecond: Double? = nil, sendAvailableBytesPerSecond: Double? = nil,
+        receiveAvailableBytesPerSecond: Double? = nil, samples: Int, elapsedSeconds: Double
     ) {
+        self.sendAvailableBytesPerSecond = sendAvailableBytesPerSecond
+        self.receiveAvailableBytesPerSecond = receiveAvailableBytesPerSecond
         self.peer = peer.description
         self.name = name
         self.minimumRoundTripSeconds = minimumRoundTripSeconds

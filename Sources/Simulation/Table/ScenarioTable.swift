@@ -20,6 +20,24 @@ package enum ScenarioTable {
         package let runs: [ScenarioOptions]
         /// The figure of a run.
         let figure: @Sendable (SimulationReport) -> Double?
+        /// Plays a row of a single link, which has no runs.
+        let links: (@Sendable () -> LinkTable.Figures)?
+
+        init(
+            name: String, title: String, measure: String, unit: String, limit: Double, runs: [ScenarioOptions],
+            figure: @escaping @Sendable (SimulationReport) -> Double?
+        ) {
+            (self.name, self.title, self.measure, self.unit, self.limit) = (name, title, measure, unit, limit)
+            (self.runs, self.figure, links) = (runs, figure, nil)
+        }
+
+        init(
+            name: String, title: String, measure: String, unit: String, limit: Double,
+            links: @escaping @Sendable () -> LinkTable.Figures
+        ) {
+            (self.name, self.title, self.measure, self.unit, self.limit) = (name, title, measure, unit, limit)
+            (runs, figure, self.links) = ([], { _ in nil }, links)
+        }
     }
 
     /// How a row came out.
@@ -53,7 +71,7 @@ package enum ScenarioTable {
             Row(
                 name: name, title: title, measure: measure, unit: unit, limit: limit, runs: [options], figure: figure)
         }
-        return [
+        let rows = [
             row(
                 "join", "1,000 peers join at once through one", "until everyone knows everyone", "s", atMost: 6,
                 options(.join, 1000)
@@ -129,6 +147,7 @@ package enum ScenarioTable {
                 unit: "", limit: 0, runs: sweep(seeds: sweepSeeds, from: seed)
             ) { Double($0.violations.count) },
         ]
+        return linkRows(seed: seed) + rows
     }
 
     /// Runs of the scenario `chaos`, in each of which the seed also chooses the number of peers, their clocks and the address
@@ -143,6 +162,17 @@ package enum ScenarioTable {
             options.drawConditions(using: &generator)
             return options
         }
+    }
+
+    /// Plays a row of a single link; `nil` for the others.
+    package static func playLinks(_ row: Row) -> Outcome? {
+        guard let figures = row.links?() else { return nil }
+        return Outcome(
+            name: row.name, title: row.title, measure: row.measure, unit: row.unit, limit: row.limit,
+            measured: figures.value,
+            passed: figures.violations.isEmpty && (figures.value.map { $0 <= row.limit } ?? false),
+            runs: figures.runs, deliveries: 0, virtualSeconds: figures.virtualSeconds,
+            violations: Array(figures.violations.prefix(20)))
     }
 
     /// The outcome of a row from the reports of all its runs.

@@ -39,6 +39,7 @@ struct SimulationTable {
 
     /// Plays the runs of a row, two at a time: they know nothing of each other.
     private func play(_ row: ScenarioTable.Row) async -> ScenarioTable.Outcome {
+        if let outcome = await Self.playLinks(row) { return outcome }
         let progress = ProgressLine()
         var reports: [SimulationReport] = []
         await withTaskGroup(of: SimulationReport.self) { group in
@@ -57,6 +58,10 @@ struct SimulationTable {
     }
 
     private static let parallelRuns = 2
+
+    @concurrent private static func playLinks(_ row: ScenarioTable.Row) async -> ScenarioTable.Outcome? {
+        ScenarioTable.playLinks(row)
+    }
 
     @concurrent private static func simulate(_ options: ScenarioOptions) async -> SimulationReport {
         ScenarioRunner.run(options)
