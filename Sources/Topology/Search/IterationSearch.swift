@@ -36,8 +36,9 @@ struct IterationSearch {
     /// Peers times micro-batches up to which that is done.
     private static let exactTasks = 100_000
     private static let islandCount = 12
-    /// How much longer rounds are after an island's first. Measured on the world-wide 64 peers: 4 times gave 7.1 s, 12 to 30
-    /// times 6.8 to 6.9 s in the same CPU time.
+    /// How much longer rounds are after an island's first. Chosen from ten trials of length and heat with two seeds each on the
+    /// world-wide 64 peers, 10 s of CPU time: 4 times gave 6.88 to 7.25 s, 12 to 50 times 6.71 to 7.32 s. The seeds differ by
+    /// as much as the settings do, so this is little better than a guess.
     private static let laterRoundLength = 16
     private static let hot = 0.05
     private static let cold = 0.0005
