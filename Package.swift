@@ -101,7 +101,7 @@ let package = Package(
         tests("Shards", ["Shards", "Primitives", "Wire"]),
         tests("Pipeline", ["Pipeline", "Shards", "Wire", "Primitives"]),
         tests("Compute", ["Compute", "CKernels", "Primitives"], resources: [.copy("Fixtures")]),
-        tests("Simulation", ["Simulation", "Overlay", "Topology", "Primitives", "Wire"]),
+        tests("Simulation", ["Simulation", "Noise", "Overlay", "Topology", "Primitives", "Wire"]),
         tests(
             "Runtime",
             ["Runtime", "Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards", "Pipeline", "Compute", logging]

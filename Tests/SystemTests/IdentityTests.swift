@@ -4,9 +4,7 @@ import Testing
 extension SystemTests {
     /// A state directory that was copied and started on a second machine.
     @Suite struct IdentityTests {
-        @Test(
-            .disabled("now and then it waits in vain: see the known defects in CHANGELOG.md"),
-            .timeLimit(.minutes(4)))
+        @Test(.timeLimit(.minutes(4)))
         func anIdentityUsedTwiceIsReportedToBothOperatorsAndToTheOthers() async throws {
             try await Swarm.with { swarm in
                 try await swarm.start(count: 3)

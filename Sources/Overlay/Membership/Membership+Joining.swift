@@ -55,6 +55,8 @@ extension Membership {
             }
             effects.append(.send([.join(ownRecord)], to: joins[index].contact.peer))
             let wait = joins[index].wait
+            // Whoever has not answered the first time may have lost the keys of an old session.
+            if wait > configuration.joinRetryMinimum { effects.append(.renewSession(joins[index].contact.peer)) }
             joins[index].nextAttempt = now + wait * (0.75 + 0.5 * generator.unit())
             joins[index].wait = min(wait * 2, configuration.joinRetryMaximum)
         }

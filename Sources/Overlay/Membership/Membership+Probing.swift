@@ -141,7 +141,8 @@ extension Membership {
     private mutating func fail(_ probe: Probe, at now: Instant, into effects: inout [Effect]) {
         switch probe.purpose {
         case .onDemand: effects.append(.event(.pinged(probe.peer, roundTrip: nil)))
-        case .reconnection: break
+        // It may be alive and have lost its keys. Nobody is left who would say so if all others seem to be dead.
+        case .reconnection: effects.append(.renewSession(probe.peer))
         case .detection:
             let helpers = probe.helpers ?? []
             // Helpers that say nothing at all hint that this peer is the one that cannot be reached (Lifeguard, IV-A).
