@@ -123,6 +123,36 @@ import Wire
         await two.hub.close()
     }
 
+    @Test func aRevokedPeerLosesItsStreamAndGetsNoOther() async throws {
+        let received = Collector<UInt8>()
+        let two = try await side(2) { _, _, body in received.append(body.getInteger(at: body.readerIndex) ?? 0) }
+        let (one, three) = (try await side(1), try await side(3))
+        for sender in [one, three] { sender.hub.learn(two.contact) }
+        two.hub.restrict(to: .closed([two.identity.peer, one.identity.peer, three.identity.peer]))
+        try await one.hub.send([1], to: two.identity.peer, class: .control)
+        try await three.hub.send([3], to: two.identity.peer, class: .control)
+        #expect(try await received.wait(for: 2).sorted() == [1, 3])
+
+        two.hub.restrict(to: .closed([two.identity.peer, three.identity.peer]))
+        // What the revoked peer sends from now on goes nowhere, on the old connection or on a new one.
+        for _ in 0..<20 {
+            try? await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await one.hub.send([11], to: two.identity.peer, class: .control) }
+                group.addTask { try await Task.sleep(for: .milliseconds(50)) }
+                _ = try await group.next()
+                group.cancelAll()
+            }
+        }
+        // Neither does what the other side might want to send to it.
+        two.hub.learn(one.contact)
+        await #expect(throws: (any Error).self) {
+            try await two.hub.send([2], to: one.identity.peer, class: .control)
+        }
+        try await three.hub.send([33], to: two.identity.peer, class: .control)
+        #expect(try await received.wait(for: 3).sorted() == [1, 3, 33], "a revoked peer was heard")
+        for side in [one, two, three] { await side.hub.close() }
+    }
+
     @Test func bothMayDialAtOnce() async throws {
         let received = Collector<UInt8>()
         let one = try await side(1) { _, _, body in received.append(body.getInteger(at: body.readerIndex) ?? 0) }
