@@ -6,6 +6,7 @@ import Wire
 
 extension Simulator {
     mutating func send(_ payload: [UInt8], from sender: Int, to receiver: Int) {
+        guard peers[sender].policy.keeps(identity(receiver)) else { return }
         guard let session = peers[sender].sessions[receiver] else {
             guard peers[sender].ports[receiver] != nil else { return }
             peers[sender].sessions[receiver] = SimulatedSession(queue: [payload])
@@ -87,6 +88,11 @@ extension Simulator {
         guard !packet.isCorrupted else { return }
         switch packet.kind {
         case .handshake: answerHandshake(packet)
+        case .refusal:
+            guard packet.toLife == peers[receiver].life, peers[receiver].sessions[sender] != nil else { return }
+            peers[receiver].sessions[sender] = nil
+            handle(.refused(by: identity(sender)), receiver)
+            handle(.sessionFailed(identity(sender)), receiver)
         case .response:
             guard packet.toLife == peers[receiver].life, peers[receiver].sessions[sender] != nil,
                 peers[receiver].sessions[sender]?.isProven != true
@@ -105,6 +111,7 @@ extension Simulator {
             peers[receiver].ports[sender] = packet.fromPort
             guard case .data(let payload) = packet.kind else { return }
             deliveries += 1
+            peers[receiver].received += 1
             handle(.datagram(payload, from: identity(sender)), receiver)
         }
     }
@@ -112,6 +119,13 @@ extension Simulator {
     /// Answers somebody who may be anybody: with fewer bytes than it sent, and with nothing else until it is proven.
     private mutating func answerHandshake(_ packet: Packet) {
         let (sender, receiver) = (packet.from, packet.to)
+        guard peers[receiver].policy.answers(identity(sender)) else {
+            // Who has no list yet knows of nobody that he is not admitted.
+            if case .asking = peers[receiver].policy { return }
+            peers[receiver].ports[sender] = packet.fromPort
+            transmit(.refusal, from: receiver, to: sender, toLife: packet.fromLife)
+            return handle(.knocked(identity(sender)), receiver)
+        }
         var session = peers[receiver].sessions[sender] ?? SimulatedSession()
         if session.life != packet.fromLife || !session.isProven {
             session.life = packet.fromLife
@@ -162,6 +176,7 @@ extension Packet {
             switch kind {
             case .handshake: "handshake"
             case .response: "response"
+            case .refusal: "refusal"
             case .keepalive: "keepalive"
             case .data: "data"
             }

@@ -55,6 +55,8 @@ package struct Simulator {
     package var tracesPackets = false
 
     private let configuration: OverlayNode.Configuration
+    /// The first peer is the founder of a closed swarm.
+    private let isClosed: Bool
     private let indices: [PeerID: Int]  // only looked up, never iterated
     var peers: [SimulatedPeer]
     var queue = EventQueue<Event>()
@@ -65,14 +67,15 @@ package struct Simulator {
     /// Virtual wall clock at the beginning, in milliseconds; incarnations come from it.
     private static let epochMilliseconds: UInt64 = 1_750_000_000_000
 
-    /// A swarm of peers of which none runs yet. The last peers, but never the first, are behind address translators, one for
+    /// A swarm, open or closed, of peers of which none runs yet. The last peers, but never the first, are behind address translators, one for
     /// each of `nats`.
     package init(
         peers count: Int, profile: NetworkProfile, seed: UInt64,
         configuration: OverlayNode.Configuration = OverlayNode.Configuration(), clocks: ClockProfile = .exact,
-        nats: [NATBox.Kind] = []
+        nats: [NATBox.Kind] = [], isClosed: Bool = false
     ) {
         self.configuration = configuration
+        self.isClosed = isClosed
         generator = SeededGenerator(seed: seed)
         network = SimulatedNetwork(profile: profile, peers: count, generator: generator.split())
         observer = Observer(peers: count)
@@ -87,6 +90,10 @@ package struct Simulator {
         var indices: [PeerID: Int] = [:]
         for (index, peer) in peers.enumerated() { indices[peer.contact.peer] = index }
         self.indices = indices
+        // The founder's disk has an empty list from the swarm's founding.
+        if isClosed, let founder = peers.first?.contact.peer {
+            peers[0].admissionPages = [AdmissionPage.first(version: 1, signer: .simulated(founder))]
+        }
     }
 
     /// Peers, running or not.
@@ -103,6 +110,14 @@ package struct Simulator {
 
     /// Whether a peer can be reached by anybody: no address translator is before it.
     package func isPublic(_ index: Int) -> Bool { peers[index].nat == nil }
+
+    /// How many others keep a session with a peer; what it keeps itself is of no use without them.
+    package func sessionCount(_ index: Int) -> Int {
+        (0..<peers.count).count { peers[$0].sessions[index]?.isProven == true }
+    }
+
+    /// Datagrams that have reached a peer's core.
+    package func receivedCount(_ index: Int) -> Int { peers[index].received }
 
     /// What a peer lies about.
     package func lie(_ index: Int) -> Lie? { peers[index].lie }
@@ -255,6 +270,11 @@ extension Simulator {
         peers[index].cache = []
         peers[index].cached = []
         let contact = peers[index].contact
+        var configuration = configuration
+        if isClosed {
+            configuration.admission = Admission.Configuration(
+                founder: identity(0), pages: peers[index].admissionPages)
+        }
         let node = OverlayNode(
             configuration: configuration, contact: contact, signer: .simulated(contact.peer),
             incarnation: Self.wallMilliseconds(peers[index].clock.local(time)), seed: generator.next())
@@ -296,6 +316,7 @@ extension Simulator {
                 if peers[index].cached.insert(other).inserted { peers[index].cache.append(other) }
             case .forget(let peer): if let other = indices[peer] { peers[index].sessions[other] = nil }
             case .restrict(let policy):
+                peers[index].policy = policy
                 for other in 0..<peers.count where !policy.keeps(peers[other].contact.peer) {
                     peers[index].sessions[other] = nil
                 }
@@ -324,7 +345,10 @@ extension Simulator {
         case .memberLeft(let peer): if let other = indices[peer] { observer.setBelief(index, other, alive: false) }
         case .memberDown(let peer):
             guard let other = indices[peer] else { return }
-            let isFalse = observer.isRunning[other] && peers[other].pausedUntil == nil
+            // Whom the other does not speak to any more, it is as good as dead.
+            let isFalse =
+                observer.isRunning[other] && peers[other].pausedUntil == nil
+                && peers[other].policy.keeps(identity(index))
             observer.recordDeath(index, other, at: time, isFalse: isFalse)
             observer.setBelief(index, other, alive: false)
         case .entryUpdated(let owner, let key):
@@ -332,6 +356,7 @@ extension Simulator {
                 return
             }
             observer.recordVersion(index, other, key, version, at: time)
+        case .admissionChanged: peers[index].admissionPages = peers[index].node?.pages() ?? []
         case .misbehaviour(let peer, _):
             // What liars say of others counts for nothing.
             if let other = indices[peer], peers[index].lie == nil { observer.recordBlame(other) }

@@ -55,6 +55,17 @@ import Testing
         #expect(report.violations == [], "seed \(seed)")
     }
 
+    @Test(
+        "A closed swarm refuses a stranger with its ticket, and a revoked member loses every session and learns nothing"
+    )
+    func admission() throws {
+        let report = run(.admission, peers: 16, seconds: 15)
+        #expect(report.violations == [])
+        let admission = try #require(report.admission)
+        #expect((admission.refusedSeconds ?? 99) < 2 && (admission.cutOffSeconds ?? 99) < 5)
+        #expect((admission.admittedSeconds ?? 99) < 20, "\(String(describing: admission.admittedSeconds))")
+    }
+
     @Test("On a LAN a death is known sooner than in the world")
     func lanTimers() throws {
         var (near, far) = (0.0, 0.0)

@@ -156,7 +156,8 @@ struct SessionSwarm {
 struct TwinTests {
     @Test("Both operators and the others are told within a minute and a half", arguments: UInt64(1)...12)
     func everybodyIsTold(seed: UInt64) throws {
-        let seconds = try #require(try Self.secondsUntilEverybodyKnows(seed: seed), "seed \(seed): after 90 s not all know")
+        let seconds = try #require(
+            try Self.secondsUntilEverybodyKnows(seed: seed), "seed \(seed): after 90 s not all know")
         #expect(seconds < 90)
     }
 

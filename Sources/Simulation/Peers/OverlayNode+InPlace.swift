@@ -10,6 +10,9 @@ extension OverlayNode {
         return nextDeadline
     }
 
+    /// The closed swarm's list, as it goes to the disk.
+    mutating func pages() -> [SignedEntry] { admissions.pages }
+
     /// The version of an entry that the peer has.
     mutating func version(of owner: PeerID, _ key: EntryKey) -> UInt64? { entry(of: owner, key)?.version }
 }

@@ -22,6 +22,11 @@ struct SimulatedPeer {
     /// Peers in the order in which they became known, as a disk would remember them.
     var cache: [Int] = []
     var cached: Set<Int> = []  // only looked up, never iterated
+    /// Whom the process speaks to, and a closed swarm's list on its disk.
+    var policy = AdmissionPolicy.open
+    var admissionPages: [SignedEntry] = []
+    /// Datagrams that reached its core since it was first started.
+    var received = 0
     /// When the simulation will wake the core next.
     var wake: Instant?
     /// UDP payload sent.

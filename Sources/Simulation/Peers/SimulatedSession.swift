@@ -26,6 +26,8 @@ struct Packet {
     enum Kind {
         case handshake
         case response
+        /// The answer of a closed swarm's member to somebody who is not admitted.
+        case refusal
         /// Shows the responder that the initiator has the keys.
         case keepalive
         case data([UInt8])
@@ -46,7 +48,7 @@ struct Packet {
     var byteCount: Int {
         switch kind {
         case .handshake: SessionModel.handshakeBytes
-        case .response: SessionModel.responseBytes
+        case .response, .refusal: SessionModel.responseBytes
         case .keepalive: Limits.transportOverheadBytes
         case .data(let payload): payload.count + Limits.transportOverheadBytes
         }

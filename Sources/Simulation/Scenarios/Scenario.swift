@@ -22,6 +22,8 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
     case chaos
     /// One peer in ten lies in one of the ways of `Lie`.
     case liar
+    /// A closed swarm: somebody with the ticket but without admission knocks, and a member is revoked.
+    case admission
     /// Peers have several addresses each, of which some get slow and some die (`PathScenario`; nobody joins anything).
     case paths
     /// What a `ScenarioScript` says.
@@ -41,6 +43,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
         case .upkeep: "links are measured for an hour; counts what that takes of each access link"
         case .chaos: "random faults of every kind, then the network heals"
         case .liar: "a tenth of the peers forge, replay, equivocate, exceed limits or send garbage"
+        case .admission: "a closed swarm refuses a stranger with its ticket, and cuts off a revoked member"
         case .paths: "peers with several addresses find the nearest, and another when it gets slow or dies"
         case .script: "what a file says (--file)"
         }
@@ -49,7 +52,7 @@ package enum Scenario: String, CaseIterable, Sendable, Codable {
     /// Virtual seconds of the main phase unless said otherwise.
     package var defaultSeconds: Double {
         switch self {
-        case .join, .measure, .crash, .leave: 30
+        case .join, .measure, .crash, .leave, .admission: 30
         case .steady, .lossy, .partition, .churn, .chaos, .paths: 60
         case .liar: 40
         case .upkeep: 3600

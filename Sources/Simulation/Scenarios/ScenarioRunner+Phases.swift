@@ -5,6 +5,7 @@ import Primitives
 extension ScenarioRunner {
     mutating func join() {
         simulator.perform(.start(0, knowing: []))
+        if options.scenario == .admission { admitAll() }
         var last = 0.0
         for index in 1..<options.peers {
             let at = generator.unit() * 0.2

@@ -32,12 +32,17 @@ package struct ScenarioRunner {
     private init(_ options: ScenarioOptions) {
         self.options = options
         generator = SeededGenerator(seed: options.seed ^ 0x5EED)
-        spare = options.scenario == .churn ? max(2, options.peers / 10) : 0
+        spare =
+            switch options.scenario {
+            case .churn: max(2, options.peers / 10)
+            case .admission: 1
+            default: 0
+            }
         var configuration = OverlayNode.Configuration()
         configuration.probing.measuresBandwidth = options.measuresBandwidth
         simulator = Simulator(
             peers: options.peers + spare, profile: options.profile, seed: options.seed, configuration: configuration,
-            clocks: options.clocks, nats: options.nats)
+            clocks: options.clocks, nats: options.nats, isClosed: options.scenario == .admission)
         report = SimulationReport(scenario: options.scenario, peers: options.peers, seed: options.seed)
     }
 
@@ -51,6 +56,7 @@ package struct ScenarioRunner {
         case .lossy: lossy()
         case .partition: partition()
         case .churn: churn()
+        case .admission: admission()
         case .measure: measure()
         case .upkeep: upkeep()
         case .chaos: chaos()

@@ -31,6 +31,16 @@ package struct SimulationReport: Hashable, Sendable, Codable {
         package var predictedRoundTripError: Spread?
     }
 
+    /// How a closed swarm kept to its list, from the founder's word on (or the first knock).
+    package struct Admission: Hashable, Sendable, Codable {
+        /// Until a peer with the ticket but without admission heard that it is refused.
+        package var refusedSeconds: Double?
+        /// Until nobody kept a session with a revoked peer.
+        package var cutOffSeconds: Double?
+        /// Until everybody knew the one that was admitted in the end.
+        package var admittedSeconds: Double?
+    }
+
     /// How peers with several addresses chose among them. An excess is how much longer than the least one the round trip of a
     /// path is, over all ordered pairs of peers.
     package struct Paths: Hashable, Sendable, Codable {
@@ -92,6 +102,7 @@ package struct SimulationReport: Hashable, Sendable, Codable {
     package var accessShareInWindow: Spread?
     package var measurement: Measurement?
     package var paths: Paths?
+    package var admission: Admission?
     /// Datagrams that reached a core.
     package var deliveries = 0
     /// Packets lost on the way and dropped in full queues.

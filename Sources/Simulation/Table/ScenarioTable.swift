@@ -133,6 +133,10 @@ package enum ScenarioTable {
                 return Double(liars - named + wronged)
             },
             row(
+                "admission", "closed swarm of 50, one revoked, one never admitted",
+                "until a revoked peer has lost every session", "s", atMost: 5, options(.admission, 50)
+            ) { $0.admission?.cutOffSeconds },
+            row(
                 "paths", "24 peers with three addresses each; some get slow, some die",
                 "most that a round trip exceeds the least", "ms", atMost: 10, options(.paths, 24)
             ) { report in

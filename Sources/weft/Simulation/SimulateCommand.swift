@@ -160,6 +160,11 @@ struct SimulateCommand: AsyncParsableCommand {
         if let bytes = report.bytesPerPeerPerSecond, let datagrams = report.datagramsPerPeerPerSecond {
             row("traffic", "\(Self.text(bytes)) bytes/s in \(Self.text(datagrams)) datagrams/s a peer")
         }
+        if let admission = report.admission {
+            row("refused", admission.refusedSeconds.map { "after \(Self.text($0)) s" })
+            row("cut off", admission.cutOffSeconds.map { "after \(Self.text($0)) s" })
+            row("admitted", admission.admittedSeconds.map { "after \(Self.text($0)) s" })
+        }
         if let paths = report.paths {
             func milliseconds(_ spread: SimulationReport.Spread?) -> String? {
                 spread.map { "\(Self.text($0.median * 1000)) ms median, \(Self.text($0.most * 1000)) ms most" }
