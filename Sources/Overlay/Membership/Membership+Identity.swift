@@ -45,7 +45,7 @@ extension Membership {
     /// Two processes with one identity take each other's sessions away, so either hears little. Whichever of them pings gets
     /// the record that is known, and sees whether it is its own.
     mutating func remindTwin(_ peer: PeerID, at now: Instant, into effects: inout [Effect]) {
-        guard let slot = others.slot(of: peer), others[slot].twins.isReported(at: now) else { return }
+        guard let slot = others.slot(of: peer), others[slot].twins.isPossible(at: now) else { return }
         effects.append(.send([.alive(others[slot].record)], to: peer))
     }
 
@@ -74,18 +74,26 @@ struct TwinSigns: Sendable {
     private var count = 0
     private var windowStart: Instant?
     private var nextReport: Instant?
+    private var lastSign: Instant?
 
     /// Whether this change is to be reported.
     mutating func noteChange(from old: [NetworkAddress], to new: [NetworkAddress], at now: Instant) -> Bool {
         defer { before = old }
+        lastSign = now
         return before == new && note(at: now)
     }
 
     /// Whether a second record for one incarnation is to be reported.
-    mutating func noteEqualIncarnation(at now: Instant) -> Bool { note(at: now) }
+    mutating func noteEqualIncarnation(at now: Instant) -> Bool {
+        lastSign = now
+        return note(at: now)
+    }
 
-    /// Whether two processes were reported of late.
-    func isReported(at now: Instant) -> Bool { nextReport.map { now < $0 } ?? false }
+    /// Whether there may be two processes: they were reported, or the addresses have changed of late, which most often is
+    /// a peer that has moved. Asking costs that one a record more in the answers to its pings.
+    func isPossible(at now: Instant) -> Bool {
+        nextReport.map { now < $0 } ?? false || lastSign.map { now - $0 < Self.window } ?? false
+    }
 
     private mutating func note(at now: Instant) -> Bool {
         if windowStart.map({ now - $0 > Self.window }) ?? true {

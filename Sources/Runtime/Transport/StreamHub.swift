@@ -145,13 +145,18 @@ package final class StreamHub: Sendable {
     // MARK: Links
 
     private func link(_ peer: PeerID, _ trafficClass: TrafficClass, mustBeKnown: Bool) -> StreamLink? {
-        state.withLock { state in
+        state.withLock { state -> StreamLink? in
             guard !state.isClosed, state.policy.keeps(peer) else { return nil }
             let key = LinkKey(peer: peer, trafficClass: trafficClass)
             if let link = state.links[key] { return link }
             guard !mustBeKnown || state.contacts[peer] != nil else { return nil }
             let link = StreamLink(
-                peer: peer, trafficClass: trafficClass, inboxLimit: configuration.inboxBytes, onMessage: onMessage)
+                peer: peer, trafficClass: trafficClass, inboxLimit: configuration.inboxBytes,
+                onMessage: { [weak self] peer, trafficClass, message in
+                    // What came before a peer was revoked may still have waited here.
+                    guard let self, self.state.withLock({ $0.policy.keeps(peer) }) else { return }
+                    await self.onMessage(peer, trafficClass, message)
+                })
             state.links[key] = link
             state.order.append(key)
             return link
