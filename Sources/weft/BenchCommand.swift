@@ -16,13 +16,36 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Length of one round in seconds.")
     var seconds: Double = 1
 
+    @Flag(help: "Instead, hold the graph's predictions of unmeasured links against networks that are known in full.")
+    var graph = false
+
+    @Option(
+        help: """
+            With --graph, a measured network besides the synthetic ones: a text file with a square matrix of round trips \
+            in milliseconds, or JSON with rtt_ms and bandwidth_gbps; may be repeated.
+            """)
+    var network: [String] = []
+
+    @Option(help: "With --graph, runs a row, each with other measured links; medians are printed.")
+    var runs = 20
+
+    @Option(help: "With --graph, seed of the first run.")
+    var seed: UInt64 = 1
+
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        guard graph || network.isEmpty else { throw ValidationError("--network goes with --graph") }
+        guard (1...1000).contains(runs) else { throw ValidationError("--runs is from 1 to 1000") }
         guard seconds >= 0.1, seconds <= 60 else { throw ValidationError("--seconds is from 0.1 to 60") }
     }
 
     func run() async throws {
+        if graph {
+            return try GraphBenchmark(
+                networks: try network.map { try NetworkFile.read($0) }, runs: runs, seed: seed, json: output.json
+            ).run()
+        }
         let line = ProgressLine()
         let report = try await Benchmarks.run(version: Weft.version, seconds: seconds) { line.show("measuring \($0)") }
         line.clear()

@@ -22,8 +22,11 @@ package enum PartnerSelection {
     /// - Parameters:
     ///   - others: All other members, sorted.
     ///   - nearest: Members with short round trips, the nearest first; may name peers that are gone.
-    package static func partners(of local: PeerID, among others: [PeerID], nearest: [PeerID] = []) -> [PeerID] {
-        let wanted = count(members: others.count + 1)
+    ///   - wanted: How many; the usual number unless given.
+    package static func partners(
+        of local: PeerID, among others: [PeerID], nearest: [PeerID] = [], wanted: Int? = nil
+    ) -> [PeerID] {
+        let wanted = wanted ?? count(members: others.count + 1)
         guard others.count > wanted else { return tournament(local, others) }
         let near = nearest.filter { contains(others, $0) }.prefix(wanted / 4)
         let mine = word(local)

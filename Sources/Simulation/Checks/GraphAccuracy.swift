@@ -39,7 +39,7 @@ enum GraphAccuracy {
             }
         }
         let rateFit = AccessRateFit.fit(rates: rates, peers: simulator.count)
-        let timeFit = CoordinateFit.fit(roundTrips: times, peers: simulator.count, seed: 1)
+        let timeFit = RoundTripModel.fit(roundTrips: times, peers: simulator.count, seed: 1)
         var predictedRates: [Double] = []
         var predictedTimes: [Double] = []
         for sender in running {
@@ -49,7 +49,7 @@ enum GraphAccuracy {
                     predictedRates.append(error(found.bytesPerSecond, trueRate(simulator, sender, receiver)))
                 }
                 if link.roundTrip == nil, sender < receiver, let found = timeFit.predict(sender, receiver) {
-                    predictedTimes.append(error(found.seconds, trueRoundTrip(simulator, sender, receiver)))
+                    predictedTimes.append(error(found.value, trueRoundTrip(simulator, sender, receiver)))
                 }
             }
         }

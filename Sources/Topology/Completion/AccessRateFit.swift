@@ -13,9 +13,6 @@ package struct AccessRateFit: Hashable, Sendable {
     /// Downlink of each peer in bytes per second, 0 if no link to it was measured.
     package let downlinks: [Double]
 
-    private let uplinkErrors: [Double]
-    private let downlinkErrors: [Double]
-
     /// Fits the access rates.
     ///
     /// - Parameters:
@@ -41,19 +38,15 @@ package struct AccessRateFit: Hashable, Sendable {
             for peer in 0..<peers { downlinks[peer] = best(incoming[peer], against: uplinks) }
             if before == (uplinks, downlinks) { break }
         }
-        return AccessRateFit(
-            uplinks: uplinks, downlinks: downlinks,
-            uplinkErrors: (0..<peers).map { expectedError(outgoing[$0], uplinks[$0], against: downlinks) },
-            downlinkErrors: (0..<peers).map { expectedError(incoming[$0], downlinks[$0], against: uplinks) })
+        return AccessRateFit(uplinks: uplinks, downlinks: downlinks)
     }
 
-    /// The predicted rate in bytes per second and its expected relative error; `nil` if nothing from the sender or nothing
-    /// to the receiver was measured.
-    package func predict(from sender: Int, to receiver: Int) -> (bytesPerSecond: Double, relativeError: Double)? {
+    /// The predicted rate in bytes per second; `nil` if nothing from the sender or nothing to the receiver was measured.
+    package func predict(from sender: Int, to receiver: Int) -> Double? {
         guard uplinks.indices.contains(sender), downlinks.indices.contains(receiver), sender != receiver,
             uplinks[sender] > 0, downlinks[receiver] > 0
         else { return nil }
-        return (min(uplinks[sender], downlinks[receiver]), max(uplinkErrors[sender], downlinkErrors[receiver]))
+        return min(uplinks[sender], downlinks[receiver])
     }
 
     /// The measured figure that, taken as this peer's access rate, explains its links best; the largest one wins ties.
@@ -68,13 +61,4 @@ package struct AccessRateFit: Hashable, Sendable {
 
     /// 0 for equal rates, up to 1 for very different ones, the same either way.
     private static func misfit(_ left: Double, _ right: Double) -> Double { 1 - min(left, right) / max(left, right) }
-
-    private static func expectedError(
-        _ links: [(other: Int, rate: Double)], _ own: Double, against others: [Double]
-    ) -> Double {
-        guard !links.isEmpty else { return 1 }
-        let sum = links.reduce(0) { $0 + misfit(min(own, others[$1.other]), $1.rate) }
-        // One link explains itself perfectly, so few links promise little.
-        return max(0.02, min(1, 1.2 * sum / Double(links.count) + 0.3 / Double(links.count * links.count)))
-    }
 }

@@ -24,7 +24,6 @@ package struct CoordinateFit: Hashable, Sendable {
 
     private let parameters: [Double]
     private let scale: Double
-    private let residuals: [Double]
     private let peers: Int
 
     /// Fits the positions.
@@ -38,18 +37,37 @@ package struct CoordinateFit: Hashable, Sendable {
         CoordinateFit(roundTrips, peers, seed)
     }
 
-    /// The predicted round trip and its expected relative error; `nil` if no pair was measured. A peer that has no measured
-    /// pair is predicted near the middle, with an error of 1.
-    package func predict(_ left: Int, _ right: Int) -> (seconds: Double, relativeError: Double)? {
+    /// The predicted round trip in seconds; `nil` if no pair was measured. A peer that has no measured pair is predicted near
+    /// the middle.
+    package func predict(_ left: Int, _ right: Int) -> Double? {
         guard scale > 0, left != right, (0..<peers).contains(left), (0..<peers).contains(right) else { return nil }
+        let heights = parameters[left * Self.width + Self.dimensions] + parameters[right * Self.width + Self.dimensions]
+        return (distance(left, right) + heights) * scale
+    }
+
+    /// exp(−distance / reach) of every two peers' positions, row-major; heights do not count.
+    ///
+    /// - Parameter reach: In medians of the measured round trips.
+    func similarities(reach: Double) -> [Double] {
+        var result = [Double](repeating: 1, count: peers * peers)
+        guard scale > 0 else { return result }
+        for left in 0..<peers {
+            for right in 0..<left {
+                let similarity = Elementary.exp(-distance(left, right) / reach)
+                result[left * peers + right] = similarity
+                result[right * peers + left] = similarity
+            }
+        }
+        return result
+    }
+
+    private func distance(_ left: Int, _ right: Int) -> Double {
         var square = 0.0
         for dimension in 0..<Self.dimensions {
             let difference = parameters[left * Self.width + dimension] - parameters[right * Self.width + dimension]
             square += difference * difference
         }
-        let heights = parameters[left * Self.width + Self.dimensions] + parameters[right * Self.width + Self.dimensions]
-        let error = max(residuals[left], residuals[right])
-        return ((square.squareRoot() + heights) * scale, error)
+        return square.squareRoot()
     }
 
     private init(_ roundTrips: [(Int, Int, Double)], _ peers: Int, _ seed: UInt64) {
@@ -62,7 +80,6 @@ package struct CoordinateFit: Hashable, Sendable {
         guard let median = sorted.isEmpty ? nil : sorted[sorted.count / 2] else {
             parameters = []
             scale = 0
-            residuals = []
             return
         }
         scale = median
@@ -70,7 +87,6 @@ package struct CoordinateFit: Hashable, Sendable {
         var fitted = Self.start(peers, seed)
         Self.descend(&fitted, edges.map { ($0.0, $0.1) }, targets)
         parameters = fitted
-        residuals = Self.expectedErrors(fitted, edges.map { ($0.0, $0.1) }, targets, peers)
     }
 
     /// Small random positions, so that no two peers coincide, and a tenth of the median as height.
@@ -136,29 +152,5 @@ package struct CoordinateFit: Hashable, Sendable {
                 }
             }
         }
-    }
-
-    /// For each peer the relative error to expect of its unmeasured pairs: the mean of its measured pairs' errors, enlarged
-    /// because the fit has seen those. The factor and the least value are calibrated on the round trips of 62 cloud
-    /// regions.
-    private static func expectedErrors(
-        _ parameters: [Double], _ edges: [(Int, Int)], _ targets: [Double], _ peers: Int
-    ) -> [Double] {
-        var sums = [Double](repeating: 0, count: peers)
-        var counts = [Double](repeating: 0, count: peers)
-        for (edge, target) in zip(edges, targets) {
-            var square = 0.0
-            for dimension in 0..<dimensions {
-                let difference = parameters[edge.0 * width + dimension] - parameters[edge.1 * width + dimension]
-                square += difference * difference
-            }
-            let heights = parameters[edge.0 * width + dimensions] + parameters[edge.1 * width + dimensions]
-            let error = abs(square.squareRoot() + heights - target) / max(target, leastShare)
-            for peer in [edge.0, edge.1] {
-                sums[peer] += min(error, 1)
-                counts[peer] += 1
-            }
-        }
-        return (0..<peers).map { counts[$0] == 0 ? 1 : max(0.03, min(1, 1.2 * sums[$0] / counts[$0])) }
     }
 }

@@ -20,7 +20,7 @@ extension LinkGraph {
                 roundTrips.append((source, target, roundTrip))
             }
         }
-        let coordinates = CoordinateFit.fit(roundTrips: roundTrips, peers: count, seed: seed)
+        let coordinates = RoundTripModel.fit(roundTrips: roundTrips, peers: count, seed: seed)
         let access = AccessRateFit.fit(rates: measuredRates, peers: count)
         for source in 0..<count {
             for target in 0..<count where target != source {
@@ -54,10 +54,10 @@ extension LinkGraph {
 
     /// The other direction's latency if that was measured (a round trip is halved anyway), else half the prediction.
     private func latency(
-        opposite: LinkEstimate, predicted: (seconds: Double, relativeError: Double)?
+        opposite: LinkEstimate, predicted: Prediction?
     ) -> LinkEstimate {
         if opposite.source == .measured { return .predicted(opposite.value, relativeError: 0.1) }
         guard let predicted else { return .unknown }
-        return .predicted(max(0, predicted.seconds / 2), relativeError: predicted.relativeError)
+        return .predicted(max(0, predicted.value / 2), relativeError: predicted.relativeError)
     }
 }
