@@ -32,7 +32,8 @@ struct WireTests {
                     uplinkBytesPerSecond: 2.5e6),
             ], digest: try #require(Digest(bytes: Array(repeating: 0xD1, count: 32))))
         graph.setLink(
-            from: 0, to: 1, latency: .measured(0.02), bytesPerSecond: .predicted(1e6, relativeError: 1))
+            from: 0, to: 1, latency: .measured(0.02),
+            bytesPerSecond: .predicted(Prediction(value: 1e6, relativeError: 1, spread: 0.5), by: .access))
         return graph
     }
 

@@ -38,15 +38,26 @@ enum GraphAccuracy {
                 }
             }
         }
-        let rateFit = AccessRateFit.fit(rates: rates, peers: simulator.count)
         let timeFit = RoundTripModel.fit(roundTrips: times, peers: simulator.count, seed: 1)
+        var roundTrips = [Double](repeating: 0, count: simulator.count * simulator.count)
+        for sender in running {
+            for receiver in running where sender != receiver {
+                roundTrips[sender * simulator.count + receiver] = timeFit.predict(sender, receiver)?.value ?? 0
+            }
+        }
+        for (left, right, seconds) in times {
+            roundTrips[left * simulator.count + right] = seconds
+            roundTrips[right * simulator.count + left] = seconds
+        }
+        let rateFit = RateModel.fit(
+            rates: rates, roundTrips: roundTrips, model: timeFit, peers: simulator.count, seed: 1)
         var predictedRates: [Double] = []
         var predictedTimes: [Double] = []
         for sender in running {
             for receiver in running where sender != receiver {
                 let link = LinkConsensus(sender: reports[sender][receiver], receiver: reports[receiver][sender])
                 if link.bandwidth == nil, let found = rateFit.predict(from: sender, to: receiver) {
-                    predictedRates.append(error(found.bytesPerSecond, trueRate(simulator, sender, receiver)))
+                    predictedRates.append(error(found.value, trueRate(simulator, sender, receiver)))
                 }
                 if link.roundTrip == nil, sender < receiver, let found = timeFit.predict(sender, receiver) {
                     predictedTimes.append(error(found.value, trueRoundTrip(simulator, sender, receiver)))

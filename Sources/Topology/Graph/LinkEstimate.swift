@@ -1,3 +1,4 @@
+internal import Primitives
 package import Wire
 
 /// One figure of a directed link, with where it comes from and how far it is to be trusted.
@@ -12,16 +13,45 @@ package struct LinkEstimate: Hashable, Sendable {
         case predicted = 2
     }
 
+    /// Which model filled in a predicted figure.
+    package enum Method: UInt8, CaseIterable, Sendable {
+        /// Coordinates fitted to the measured round trips (`RoundTripModel`).
+        case coordinate = 1
+        /// The slower of the sender's uplink and the receiver's downlink (`AccessRateFit`).
+        case access = 2
+        /// Low-rank factors of the measured rates (`FactorisedRates`).
+        case factorised = 3
+        /// The other direction's measurement.
+        case opposite = 4
+
+        /// For people and JSON.
+        package var name: String {
+            switch self {
+            case .coordinate: "coordinate"
+            case .access: "access"
+            case .factorised: "factorised"
+            case .opposite: "opposite"
+            }
+        }
+    }
+
     /// Seconds or bytes per second, as the matrix that holds it says; meaningless if the source is unknown.
     package var value: Double
     package var source: Source
     /// From 0 (a guess) to 1 (as good as given). For a prediction this is 1 / (1 + relative error).
     package var confidence: Double
+    /// The model behind a prediction, and only that.
+    package var method: Method?
+    /// Natural logarithm of the factor that nine of ten predictions of this kind are off by at most; 0 for what was
+    /// measured.
+    package var spread: Double
 
-    package init(value: Double, source: Source, confidence: Double) {
+    package init(value: Double, source: Source, confidence: Double, method: Method? = nil, spread: Double = 0) {
         self.value = value
         self.source = source
         self.confidence = confidence
+        self.method = method
+        self.spread = spread
     }
 
     /// A measured figure.
@@ -29,9 +59,21 @@ package struct LinkEstimate: Hashable, Sendable {
         LinkEstimate(value: value, source: .measured, confidence: confidence)
     }
 
-    /// A figure predicted by a model with this relative error.
-    package static func predicted(_ value: Double, relativeError: Double) -> LinkEstimate {
-        LinkEstimate(value: value, source: .predicted, confidence: 1 / (1 + max(0, relativeError)))
+    /// A figure predicted by a model.
+    package static func predicted(_ prediction: Prediction, by method: Method) -> LinkEstimate {
+        LinkEstimate(
+            value: prediction.value, source: .predicted, confidence: 1 / (1 + max(0, prediction.relativeError)),
+            method: method, spread: prediction.spread)
+    }
+
+    /// Half of the predictions of this kind are off by less than this; `nil` unless predicted.
+    package var relativeError: Double? { source == .predicted ? 1 / max(confidence, 1e-6) - 1 : nil }
+
+    /// Where nine of ten truths are expected; `nil` unless predicted.
+    package var interval: (low: Double, high: Double)? {
+        guard source == .predicted else { return nil }
+        let factor = Elementary.exp(spread)
+        return (value / factor, value * factor)
     }
 
     /// No figure.
@@ -47,6 +89,9 @@ extension LinkEstimate: WireCodable {
         guard isKnown else { return }
         writer.write(value)
         writer.write(confidence)
+        guard source == .predicted else { return }
+        writer.write(method?.rawValue ?? 0)
+        writer.write(spread)
     }
 
     package init(from reader: inout WireReader) throws(WireError) {
@@ -58,6 +103,15 @@ extension LinkEstimate: WireCodable {
         let value = try reader.readFiniteDouble()
         let confidence = try reader.readFiniteDouble()
         guard value >= 0, confidence >= 0, confidence <= 1 else { throw .outOfRange }
-        self.init(value: value, source: source, confidence: confidence)
+        guard source == .predicted else {
+            self.init(value: value, source: source, confidence: confidence)
+            return
+        }
+        let code = try reader.read(UInt8.self)
+        let method = Method(rawValue: code)
+        guard code == 0 || method != nil else { throw .notCanonical }
+        let spread = try reader.readFiniteDouble()
+        guard spread >= 0 else { throw .outOfRange }
+        self.init(value: value, source: source, confidence: confidence, method: method, spread: spread)
     }
 }

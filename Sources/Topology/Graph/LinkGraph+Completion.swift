@@ -1,10 +1,14 @@
 extension LinkGraph {
-    /// The graph with every unknown figure filled in by a model of the measured ones, marked as predicted; what no model
-    /// can say stays unknown.
+    /// What half of the figures taken from the other direction are assumed to be off by, and nine of ten: a guess. Round
+    /// trips are measured as such, so the two directions differ only if one was given.
+    private static let oppositeError = (half: 0.1, nineTenths: 0.3)
+
+    /// The graph with every unknown figure filled in by a model of the measured ones, marked as predicted with the model's name
+    /// and expected error; what no model can say stays unknown.
     ///
-    /// Latency comes from coordinates (half the predicted round trip), bandwidth from the slower of the two peers' access
-    /// links. Known access rates of the nodes stay as they are: a fitted one is a rate of single links, not proof that
-    /// links share it.
+    /// Latency is half a round trip predicted by coordinates; bandwidth comes from the slower of the two peers' access links
+    /// or from factorised rates, whichever predicts held-out measurements better. Known access rates of the nodes stay as
+    /// they are: a fitted one is a rate of single links, not proof that links share it.
     ///
     /// - Parameter seed: chooses the start of the coordinate fit; peers with the same graph and seed get the same bits.
     package func completed(seed: UInt64 = 1) -> LinkGraph {
@@ -20,21 +24,35 @@ extension LinkGraph {
                 roundTrips.append((source, target, roundTrip))
             }
         }
-        let coordinates = RoundTripModel.fit(roundTrips: roundTrips, peers: count, seed: seed)
-        let access = AccessRateFit.fit(rates: measuredRates, peers: count)
+        let places = RoundTripModel.fit(roundTrips: roundTrips, peers: count, seed: seed)
+        var allRoundTrips = [Double](repeating: 0, count: count * count)
         for source in 0..<count {
             for target in 0..<count where target != source {
                 let there = position(from: source, to: target)
-                if !latencies[there].isKnown {
-                    graph.latencies[there] = latency(
-                        opposite: latencies[position(from: target, to: source)],
-                        predicted: coordinates.predict(source, target))
+                let measured = measuredRoundTrip(source, target)
+                let predicted = measured == nil ? places.predict(source, target) : nil
+                allRoundTrips[there] = measured ?? predicted?.value ?? 0
+                guard !latencies[there].isKnown else { continue }
+                if latencies[position(from: target, to: source)].source == .measured {
+                    graph.latencies[there] = .predicted(
+                        Prediction(
+                            value: latencies[position(from: target, to: source)].value,
+                            relativeError: Self.oppositeError.half, spread: Self.oppositeError.nineTenths),
+                        by: .opposite)
+                } else if var predicted {
+                    predicted.value /= 2
+                    graph.latencies[there] = .predicted(predicted, by: .coordinate)
                 }
-                if !rates[there].isKnown, let predicted = access.predict(from: source, to: target),
-                    predicted.bytesPerSecond > 0
-                {
-                    graph.rates[there] = .predicted(predicted.bytesPerSecond, relativeError: predicted.relativeError)
-                }
+            }
+        }
+        guard measuredRates.count < count * max(0, count - 1) else { return graph }
+        let model = RateModel.fit(
+            rates: measuredRates, roundTrips: allRoundTrips, model: places, peers: count, seed: seed)
+        for source in 0..<count {
+            for target in 0..<count where target != source {
+                let there = position(from: source, to: target)
+                guard !rates[there].isKnown, let predicted = model.predict(from: source, to: target) else { continue }
+                graph.rates[there] = .predicted(predicted, by: model.kind == .access ? .access : .factorised)
             }
         }
         return graph
@@ -50,14 +68,5 @@ extension LinkGraph {
         case (false, true): return 2 * back.value
         case (false, false): return nil
         }
-    }
-
-    /// The other direction's latency if that was measured (a round trip is halved anyway), else half the prediction.
-    private func latency(
-        opposite: LinkEstimate, predicted: Prediction?
-    ) -> LinkEstimate {
-        if opposite.source == .measured { return .predicted(opposite.value, relativeError: 0.1) }
-        guard let predicted else { return .unknown }
-        return .predicted(max(0, predicted.value / 2), relativeError: predicted.relativeError)
     }
 }

@@ -136,9 +136,10 @@ extension LinkGraph.Node: WireCodable {
 extension LinkGraph: WireCodable {
     /// Peers in an encoded graph: more would not fit a stream message.
     package static let maximumEncodedPeers = 1024
+    private static let encodingVersion: UInt8 = 2
 
     package func encode(to writer: inout WireWriter) {
-        writer.write(UInt8(1))
+        writer.write(Self.encodingVersion)
         writer.write(digest)
         writer.write(nodes)
         for source in 0..<count {
@@ -151,7 +152,7 @@ extension LinkGraph: WireCodable {
 
     package init(from reader: inout WireReader) throws(WireError) {
         let version = try reader.read(UInt8.self)
-        guard version == 1 else { throw .unknownVersion(version) }
+        guard version == Self.encodingVersion else { throw .unknownVersion(version) }
         let digest = try reader.readDigest()
         let nodes = try reader.readArray(of: Node.self, maximum: Self.maximumEncodedPeers)
         // Each link takes at least two bytes: checked before the matrices are allocated.
