@@ -40,7 +40,10 @@ private enum TopologySamples {
         }
         var graph = LinkGraph(nodes: nodes, digest: FuzzSamples.digest(2))
         graph.setLink(from: 0, to: 1, latency: .measured(0.01), bytesPerSecond: .measured(1e7))
-        graph.setLink(from: 1, to: 0, latency: .predicted(Prediction(value: 0.02, relativeError: 0.3, spread: 0.5), by: .coordinate), bytesPerSecond: nil)
+        graph.setLink(
+            from: 1, to: 0,
+            latency: .predicted(Prediction(value: 0.02, relativeError: 0.3, spread: 0.5), by: .coordinate),
+            bytesPerSecond: nil)
         return graph
     }
 }

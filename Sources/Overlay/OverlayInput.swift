@@ -25,6 +25,8 @@ package enum OverlayInput: Sendable {
     case measure(PeerID)
     /// Measure what other traffic leaves free to and from a peer, at a person's request.
     case measureAvailable(PeerID)
+    /// Ask a peer to measure its link to another one, which a plan leans on.
+    case ask(PeerID, target: PeerID)
     /// One round trip now; answered by `OverlayEvent.pinged`.
     case ping(PeerID)
     /// The founder of a closed swarm admits or revokes a peer.

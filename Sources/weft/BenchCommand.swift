@@ -26,6 +26,13 @@ struct BenchCommand: AsyncParsableCommand {
             """)
     var network: [String] = []
 
+    @Option(
+        help: """
+            With --graph, a planning problem with a known graph: plans made on a measured part of it, and verified, are \
+            held against plans made on all of it; may be repeated.
+            """)
+    var problem: [String] = []
+
     @Option(help: "With --graph, runs a row, each with other measured links; medians are printed.")
     var runs = 20
 
@@ -35,7 +42,9 @@ struct BenchCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard graph || network.isEmpty else { throw ValidationError("--network goes with --graph") }
+        guard graph || network.isEmpty && problem.isEmpty else {
+            throw ValidationError("--network and --problem go with --graph")
+        }
         guard (1...1000).contains(runs) else { throw ValidationError("--runs is from 1 to 1000") }
         guard seconds >= 0.1, seconds <= 60 else { throw ValidationError("--seconds is from 0.1 to 60") }
     }
@@ -43,6 +52,7 @@ struct BenchCommand: AsyncParsableCommand {
     func run() async throws {
         if graph {
             return try GraphBenchmark(
+                problems: try problem.flatMap { try PlanningProblemFile.read($0).problems.map { try $0.problem() } },
                 networks: try network.map { try NetworkFile.read($0) }, runs: runs, seed: seed, json: output.json
             ).run()
         }

@@ -83,6 +83,13 @@ struct PlanCommand: AsyncParsableCommand {
         help: "Hold the planner against DT-FM's plan, templates and bounds on every problem, and print tables.")
     var compare = false
 
+    @Option(
+        help: """
+            On the live graph, rounds of measuring the links that the plan leans on and nobody has measured, and planning \
+            again; 0 to 3. A swarm of up to 32 peers measures all its links anyway.
+            """)
+    var verifyRounds = 3
+
     @Option(help: "Also draw the plan into this SVG file.")
     var svg: String?
 
@@ -117,6 +124,7 @@ struct PlanCommand: AsyncParsableCommand {
                 "--compare, --leaver, --svg, --schedule, --local-steps and --objective are for training: they do not go "
                     + "with --goal \(goals.goal.rawValue).")
         }
+        guard (0...3).contains(verifyRounds) else { throw ValidationError("--verify-rounds must be from 0 to 3.") }
         guard (1...256).contains(threads) else { throw ValidationError("--threads must be from 1 to 256.") }
         guard (1...(1 << 24)).contains(sequenceLength ?? 1) else {
             throw ValidationError("--sequence-length must be from 1 to \(1 << 24).")
@@ -155,10 +163,15 @@ struct PlanCommand: AsyncParsableCommand {
             PlanRequest(
                 document: String(decoding: data, as: UTF8.self), stages: stages, replicas: replicas,
                 objective: objective.rawValue, seed: seed, timeLimitSeconds: timeLimit ?? Self.usualLimit,
-                explain: explain))
+                explain: explain, verificationRounds: verifyRounds))
         guard !output.json else { return try printJSON(view) }
         print(view.diagram ?? "", terminator: view.diagram?.hasSuffix("\n") == true ? "" : "\n")
         for line in view.explanation ?? [] { print("  " + line) }
+        if let verification = view.verification, verification.rounds > 0 {
+            print(
+                "  \(verification.askedPairs) pairs of peers that the plan leans on were measured in "
+                    + "\(verification.rounds) rounds; \(verification.measuredLinks) links answered in time.")
+        }
     }
 
     /// Plans every chosen problem; several of them give an array in JSON.

@@ -107,6 +107,30 @@ import Wire
         #expect(measured && pong, "events: \(bench.events)")
     }
 
+    @Test("A peer measures a link that another one asks for, and not again at once")
+    func asked() {
+        let rates = [Double](repeating: .megabits(100), count: 3)
+        var bench = ProbingBench(up: rates, down: rates, delay: .milliseconds(5))
+        bench.run(seconds: 60)
+        func trains() -> Int { bench.cores[1].link(to: bench.peers[2])?.trains ?? 0 }
+        let before = trains()
+        #expect(before > 0, "three peers measure all pairs")
+        bench.give(.ask(bench.peers[1], target: bench.peers[2]), to: 0)
+        bench.run(seconds: 5)
+        let after = trains()
+        #expect(after != before || bench.cores[1].link(to: bench.peers[2])?.measuredAt != nil)
+        let measurements = bench.events.count {
+            if $0.peer == 1, case .measured(let peer, _) = $0.event { peer == bench.peers[2] } else { false }
+        }
+        bench.give(.ask(bench.peers[1], target: bench.peers[2]), to: 0)
+        bench.run(seconds: 5)
+        let later = bench.events.count {
+            if $0.peer == 1, case .measured(let peer, _) = $0.event { peer == bench.peers[2] } else { false }
+        }
+        #expect(measurements >= 2, "the first measurement and the one asked for: \(bench.events.count) events")
+        #expect(later == measurements, "asked again within the interval")
+    }
+
     @Test("Forged, stale and impossible messages change nothing")
     func forged() {
         let rates = [Double](repeating: .megabits(100), count: 3)

@@ -10,6 +10,8 @@ package enum GraphSVG {
     private static let height = 720.0
     private static let margin = 90.0
     private static let footer = 70.0
+    /// With more peers than this, predicted links are left out: a thousand dashes say nothing.
+    private static let largestFull = 16
 
     package static func text(_ graph: GraphView, title: String = "Bandwidth and latency between peers") -> String {
         var canvas = SVGCanvas(width: width, height: height)
@@ -32,10 +34,14 @@ package enum GraphSVG {
         ).map { $0 + SIMD2(0, 24) }
         let scale = RateScale(graph.links.compactMap(\.bandwidthBytesPerSecond))
         // Slow links first, so that fast ones lie on top.
-        let drawable = graph.links.filter { $0.bandwidthSource != .unknown && $0.bandwidthBytesPerSecond != nil }
-            .sorted {
-                ($0.bandwidthBytesPerSecond ?? 0, $0.from, $0.to) < ($1.bandwidthBytesPerSecond ?? 0, $1.from, $1.to)
-            }
+        let isCrowded = graph.peers.count > largestFull
+        let drawable = graph.links.filter {
+            $0.bandwidthBytesPerSecond != nil
+                && ($0.bandwidthSource == .measured || $0.bandwidthSource == .predicted && !isCrowded)
+        }
+        .sorted {
+            ($0.bandwidthBytesPerSecond ?? 0, $0.from, $0.to) < ($1.bandwidthBytesPerSecond ?? 0, $1.from, $1.to)
+        }
         for link in drawable {
             guard let from = positions[link.from], let to = positions[link.to] else { continue }
             drawLink(
@@ -44,7 +50,7 @@ package enum GraphSVG {
         }
         let fastest = graph.peers.map(\.flopsPerSecond).max() ?? 0
         for (peer, point) in zip(graph.peers, points) { drawPeer(peer, at: point, fastest: fastest, on: &canvas) }
-        drawLegend(scale, on: &canvas)
+        drawLegend(scale, isCrowded: isCrowded, on: &canvas)
         return canvas.document
     }
 
@@ -60,18 +66,32 @@ package enum GraphSVG {
         let bend = (from + to) / 2 + normal * min(26, length * 0.12)
         let share = scale.share(rate)
         let dash = link.bandwidthSource == .measured ? "" : " stroke-dasharray=\"5 5\""
+        // What is predicted fades with its confidence.
+        let opacity = link.bandwidthSource == .measured ? 1 : 0.4 + 0.4 * max(0, min(1, link.confidence))
         let number = SVGCanvas.number
         let figures = [
-            "\(names.0) → \(names.1): \(Bandwidth(bytesPerSecond: rate)) \(link.bandwidthSource.rawValue)",
-            link.roundTripSeconds.map { "round trip \(Figures.seconds($0)) \(link.roundTripSource.rawValue)" },
+            "\(names.0) → \(names.1): \(Bandwidth(bytesPerSecond: rate)) "
+                + origin(link.bandwidthSource, link.bandwidthUncertainty),
+            link.roundTripSeconds.map {
+                "round trip \(Figures.seconds($0)) " + origin(link.roundTripSource, link.roundTripUncertainty)
+            },
+            link.ageSeconds.map { "heard \(HumanText.decimal($0, digits: 0)) s ago" },
             link.lossFraction.map { "loss \(HumanText.decimal($0 * 100, digits: 1)) %" },
             link.disagrees ? "the two ends disagree" : nil,
         ].compactMap { $0 }.joined(separator: "\n")
         canvas.add(
             "<path d=\"M\(number(from.x)) \(number(from.y)) Q\(number(bend.x)) \(number(bend.y)) \(number(to.x)) "
                 + "\(number(to.y))\" fill=\"none\" stroke=\"\(scale.colour(share))\" stroke-linecap=\"round\" "
-                + "stroke-width=\"\(number(1 + 6 * share))\" stroke-opacity=\"\(HumanText.decimal(0.35 + 0.5 * share, digits: 2))\""
+                + "stroke-width=\"\(number(1 + 6 * share))\" stroke-opacity=\"\(HumanText.decimal((0.35 + 0.5 * share) * opacity, digits: 2))\""
                 + "\(dash)><title>\(SVGCanvas.escape(figures))</title></path>")
+    }
+
+    /// "measured", or "predicted by factorised, usually within 12 %".
+    private static func origin(_ source: GraphView.Source, _ uncertainty: GraphView.Uncertainty?) -> String {
+        guard let uncertainty else { return source.rawValue }
+        let method = uncertainty.method.map { " by \($0.rawValue)" } ?? ""
+        return source.rawValue + method
+            + ", usually within \(HumanText.decimal(uncertainty.relativeError * 100, digits: 0)) %"
     }
 
     /// A circle whose area grows with the peer's speed.
@@ -96,7 +116,7 @@ package enum GraphSVG {
                 + "paint-order=\"stroke\">\(SVGCanvas.escape(name))</text>")
     }
 
-    private static func drawLegend(_ scale: RateScale, on canvas: inout SVGCanvas) {
+    private static func drawLegend(_ scale: RateScale, isCrowded: Bool, on canvas: inout SVGCanvas) {
         let y = height - 34
         canvas.line((32, y - 26), (width - 32, y - 26), stroke: SVGCanvas.grid, width: 1)
         var x = 32.0
@@ -106,8 +126,12 @@ package enum GraphSVG {
             canvas.text(Bandwidth(bytesPerSecond: rate).description, at: (x + 42, y + 4), size: 12)
             x += 142
         }
-        canvas.line((x + 8, y), (x + 42, y), stroke: SVGCanvas.faint, width: 2.5, dash: "5 5")
-        canvas.text("predicted", at: (x + 50, y + 4), size: 12)
+        if isCrowded {
+            canvas.text("predicted links are not drawn", at: (x + 8, y + 4), size: 12, fill: SVGCanvas.faint)
+        } else {
+            canvas.line((x + 8, y), (x + 42, y), stroke: SVGCanvas.faint, width: 2.5, dash: "5 5")
+            canvas.text("predicted", at: (x + 50, y + 4), size: 12)
+        }
         canvas.text(
             "distance grows with round trip, circles with speed", at: (width - 32, y + 4), size: 12, anchor: "end",
             fill: SVGCanvas.faint)

@@ -20,11 +20,49 @@ package struct GraphText: Sendable {
     package func lines(colour: Bool) -> [String] {
         let table = peers.count <= Self.largestMatrix ? matrix(colour: colour) : list(colour: colour)
         let measured = graph.links.count { $0.bandwidthSource == .measured }
-        return table + [
+        return table + summary + [
             "",
             "\(graph.peers.count) peers, \(measured) of \(graph.links.count) directed links measured, graph "
                 + "\(graph.digest.prefix(10)). ~ predicted, ? unknown, ! the two ends disagree.",
         ]
+    }
+
+    /// What the matrix has no room for.
+    private var summary: [String] {
+        guard peers.count <= Self.largestMatrix else { return [] }
+        let ages = graph.links.compactMap(\.ageSeconds).sorted()
+        var lines: [String] = []
+        if let newest = ages.first, let oldest = ages.last {
+            lines.append("Measurements are \(Self.age(newest)) to \(Self.age(oldest)) old.")
+        }
+        for (what, uncertainties) in [
+            ("bandwidths", graph.links.compactMap(\.bandwidthUncertainty)),
+            ("round trips", graph.links.compactMap(\.roundTripUncertainty)),
+        ] where !uncertainties.isEmpty {
+            let methods = Set(uncertainties.compactMap(\.method?.rawValue)).sorted().joined(separator: ", ")
+            let errors = uncertainties.map(\.relativeError).sorted()
+            lines.append(
+                "\(uncertainties.count) \(what) are predicted (\(methods)), usually within "
+                    + "\(HumanText.decimal(errors[errors.count / 2] * 100, digits: 0)) %.")
+        }
+        return lines.isEmpty ? [] : [""] + lines
+    }
+
+    /// Half of such predictions are off by less.
+    private static func error(_ uncertainty: GraphView.Uncertainty?) -> String {
+        uncertainty.map { HumanText.decimal($0.relativeError * 100, digits: 0) + " %" } ?? ""
+    }
+
+    private static func source(_ link: GraphView.Link) -> String {
+        link.bandwidthUncertainty?.method?.rawValue ?? link.bandwidthSource.rawValue
+    }
+
+    private static func age(_ seconds: Double) -> String {
+        switch seconds {
+        case ..<120: "\(Int(seconds)) s"
+        case ..<7200: "\(Int(seconds / 60)) min"
+        default: "\(Int(seconds / 3600)) h"
+        }
     }
 
     private func matrix(colour: Bool) -> [String] {
@@ -45,17 +83,22 @@ package struct GraphText: Sendable {
 
     private func list(colour: Bool) -> [String] {
         var table = TextTable([
-            ("from", .left), ("to", .left), ("rate", .right), ("round trip", .right), ("loss", .right),
-            ("source", .left),
+            ("from", .left), ("to", .left), ("rate", .right), ("±", .right), ("round trip", .right), ("±", .right),
+            ("loss", .right), ("source", .left), ("age", .right), ("confidence", .right),
         ])
         let names = Dictionary(graph.peers.map { ($0.peer, Self.label($0)) }, uniquingKeysWith: { first, _ in first })
         for link in graph.links {
             table.add([
                 TextTable.Cell(names[link.from] ?? String(link.from.prefix(10)), .accent),
                 TextTable.Cell(names[link.to] ?? String(link.to.prefix(10)), .accent),
-                TextTable.Cell(Self.rate(link), Self.style(link)), TextTable.Cell(Self.roundTrip(link)),
+                TextTable.Cell(Self.rate(link), Self.style(link)),
+                TextTable.Cell(Self.error(link.bandwidthUncertainty), .faint), TextTable.Cell(Self.roundTrip(link)),
+                TextTable.Cell(Self.error(link.roundTripUncertainty), .faint),
                 TextTable.Cell(link.lossFraction.map { HumanText.decimal($0 * 100, digits: 1) + " %" } ?? ""),
-                TextTable.Cell(link.bandwidthSource.rawValue, .faint),
+                TextTable.Cell(Self.source(link), .faint),
+                TextTable.Cell(link.ageSeconds.map(Self.age) ?? "", .faint),
+                TextTable.Cell(
+                    link.bandwidthSource == .unknown ? "" : HumanText.decimal(link.confidence, digits: 2), .faint),
             ])
         }
         return table.lines(colour: colour)

@@ -40,6 +40,10 @@ package struct Probing: ProtocolCore {
         package var grantInterval: Duration = .seconds(1)
         /// What trains may cost.
         package var budget = ProbeBudget.Policy()
+        /// A link measured within this time is not measured again because another peer asks for it.
+        package var askInterval: Duration = .seconds(30)
+        /// Links that wait to be measured at others' wish; asked for more, the peer does nothing.
+        package var maximumAsked = 16
         package var session = TrainSession.Policy()
         package var publication = LinkPublisher.Policy()
 
@@ -61,6 +65,8 @@ package struct Probing: ProtocolCore {
         case measure(PeerID)
         /// Someone wants to know now what other traffic leaves free to and from this peer.
         case measureAvailable(PeerID)
+        /// Someone wants two other peers to measure the link between them; the first is asked.
+        case ask(PeerID, target: PeerID)
         /// Someone wants a single round trip to this peer.
         case ping(PeerID)
     }
@@ -173,6 +179,7 @@ package struct Probing: ProtocolCore {
         case .probeLost(let peer): links[peer]?.loss.record(lost: true)
         case .measure(let peer): measure(peer, available: false, at: now, &effects)
         case .measureAvailable(let peer): measure(peer, available: true, at: now, &effects)
+        case .ask(let peer, let target): effects.append(.send([.ask(target: target.prefix)], to: peer))
         case .ping(let peer): sendEcho(to: peer, isPing: true, at: now, &effects)
         }
     }
@@ -216,6 +223,7 @@ package struct Probing: ProtocolCore {
         case .report(let report): if isCurrent(report.session, peer) { session?.receive(report, at: now) }
         case .finish(let identifier):
             if isCurrent(identifier, peer) { withSession(at: now, &effects) { $0.finish() } }
+        case .ask(let target): receiveAsk(target, at: now, &effects)
         }
     }
 }

@@ -1,7 +1,7 @@
 package import Primitives
 package import Wire
 
-/// What two peers say to each other to measure the link between them; types 0x40 to 0x47 of a datagram's messages.
+/// What two peers say to each other to measure the link between them; types 0x40 to 0x48 of a datagram's messages.
 package enum ProbingMessage: Hashable {
     /// Asks for an `echoReply` with the same unpredictable token.
     case echo(token: UInt32)
@@ -19,6 +19,8 @@ package enum ProbingMessage: Hashable {
     case report(TrainReport)
     /// The session is over; the access link is free.
     case finish(session: UInt32)
+    /// Asks a peer to measure its link to the member whose identity begins with these eight bytes, and to publish it.
+    case ask(target: UInt64)
 
     /// Types of these messages; the overlay routes by it.
     package static let types: ClosedRange<UInt8> = 0x40...0x5F
@@ -134,6 +136,9 @@ extension ProbingMessage: WireCodable, DatagramMessage {
         case .finish(let session):
             writer.write(UInt8(0x47))
             writer.write(session)
+        case .ask(let target):
+            writer.write(UInt8(0x48))
+            writer.write(target)
         }
     }
 
@@ -170,6 +175,7 @@ extension ProbingMessage: WireCodable, DatagramMessage {
                     proof: try reader.read(), tail: try reader.readBandwidth(), head: try reader.readBandwidth(),
                     span: try reader.readDuration()))
         case 0x47: self = .finish(session: try reader.read())
+        case 0x48: self = .ask(target: try reader.read())
         default: throw .unknownType(type)
         }
     }

@@ -7,7 +7,7 @@ package struct JobPlan: Sendable {
     package let report: PlanReport
     package let layout: PipelineLayout
     /// For people and for `--json`.
-    package let view: PlanView
+    package internal(set) var view: PlanView
     private let problem: PlanningProblem
 
     /// Time that dispatch, encoding and decoding cost each micro-batch beyond its FLOPs, measured on one machine with

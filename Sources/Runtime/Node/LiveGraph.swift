@@ -9,18 +9,28 @@ package struct LiveGraph: Sendable {
     private let snapshot: GraphSnapshot
     /// By owner and the prefix of the other end.
     private let reports: [PeerID: [UInt64: LinkReport]]
+    /// Seconds since this node heard of each report.
+    private let ages: [PeerID: [UInt64: Double]]
 
     /// Reads the capabilities and link reports of all live members.
-    package init(_ snapshot: GraphSnapshot) {
+    ///
+    /// - Parameter age: Seconds since an owner's entry came to this node, where that is known.
+    package init(_ snapshot: GraphSnapshot, age: (PeerID, EntryKey) -> Double? = { _, _ in nil }) {
         self.snapshot = snapshot
         var reports: [PeerID: [UInt64: LinkReport]] = [:]
+        var ages: [PeerID: [UInt64: Double]] = [:]
         for owner in snapshot.owners {
             for entry in owner.entries where entry.key.kind == EntryKey.linksKind {
                 guard let page = try? LinksPage(wireBytes: entry.value) else { continue }
-                for report in page.reports { reports[owner.peer, default: [:]][report.prefix] = report }
+                let seconds = age(owner.peer, entry.key)
+                for report in page.reports {
+                    reports[owner.peer, default: [:]][report.prefix] = report
+                    ages[owner.peer, default: [:]][report.prefix] = seconds
+                }
             }
         }
         self.reports = reports
+        self.ages = ages
     }
 
     /// What both ends say of the link from one peer to another; `nil` if neither says anything.
@@ -45,8 +55,13 @@ package struct LiveGraph: Sendable {
     package func report(of owner: PeerID, about peer: PeerID) -> LinkReport? { reports[owner]?[peer.prefix] }
 
     /// The measured graph of the live peers that have said what they can do, those in `excluded` left out. Unmeasured
-    /// links are predicted from the measured ones.
+    /// links are predicted from the measured ones, which takes a second in a swarm of sixty.
     package func linkGraph(without excluded: Set<PeerID> = []) -> LinkGraph {
+        measuredGraph(without: excluded).completed()
+    }
+
+    /// The same with unmeasured links left unknown.
+    package func measuredGraph(without excluded: Set<PeerID> = []) -> LinkGraph {
         let nodes = snapshot.owners.compactMap { owner -> LinkGraph.Node? in
             guard !excluded.contains(owner.peer), let capability = snapshot.capability(of: owner.peer) else {
                 return nil
@@ -67,7 +82,7 @@ package struct LiveGraph: Sendable {
                     bytesPerSecond: rate)
             }
         }
-        return graph.completed()
+        return graph
     }
 
     private static func confidence(of link: LinkConsensus) -> Double {
@@ -110,8 +125,18 @@ package struct LiveGraph: Sendable {
             roundTripSource: GraphView.Source(latency.source), jitterSeconds: consensus?.jitter.seconds,
             lossFraction: consensus?.loss, bandwidthBytesPerSecond: rate.isKnown ? rate.value : nil,
             bandwidthSource: GraphView.Source(rate.source),
-            bandwidthRelativeError: rate.source == .predicted ? 1 / max(rate.confidence, 0.01) - 1 : nil,
+            bandwidthRelativeError: rate.relativeError, confidence: rate.confidence,
+            ageSeconds: age(from: source.peer, to: target.peer),
+            roundTripUncertainty: GraphView.Uncertainty(latency, factor: 2),
+            bandwidthUncertainty: GraphView.Uncertainty(rate, factor: 1),
             disagrees: consensus?.isDisputed ?? false, samples: samples)
+    }
+
+    /// The age of the report that a measured link's figures are from: the receiver's, if it measured the bandwidth.
+    private func age(from sender: PeerID, to receiver: PeerID) -> Double? {
+        let own = reports[receiver]?[sender.prefix].flatMap { $0.receiveBandwidth > .zero ? $0 : nil }
+        let (told, heard) = (ages[sender]?[receiver.prefix], ages[receiver]?[sender.prefix])
+        return own == nil ? told ?? heard : heard
     }
 }
 
@@ -124,5 +149,15 @@ extension GraphView.Source {
             case .predicted: .predicted
             case .unknown: .unknown
             }
+    }
+}
+
+extension GraphView.Uncertainty {
+    /// The error of a predicted estimate times `factor`; `nil` unless it is predicted.
+    fileprivate init?(_ estimate: LinkEstimate, factor: Double) {
+        guard let interval = estimate.interval, let relativeError = estimate.relativeError else { return nil }
+        self.init(
+            method: estimate.method.flatMap { GraphView.Method(rawValue: $0.name) }, relativeError: relativeError,
+            low: interval.low * factor, high: interval.high * factor)
     }
 }

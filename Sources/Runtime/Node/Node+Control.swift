@@ -70,8 +70,6 @@ extension Node: NodeControl {
             })
     }
 
-    package func graph() async throws -> GraphView { LiveGraph(try await snapshot()).view }
-
     package func ping(_ request: PingRequest) async throws -> AsyncThrowingStream<PingReply, any Error> {
         let peer = try await member(request.peer)
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: PingReply.self, throwing: (any Error).self)
@@ -156,13 +154,13 @@ extension Node: NodeControl {
             guard let objective = PlanningObjective(rawValue: request.objective) else {
                 throw NodeControlError(.invalidRequest, "there is no objective '\(request.objective)'")
             }
-            let graph = LiveGraph(try await snapshot()).linkGraph()
             let options = PlannerOptions(objective: objective, seed: request.seed)
             let limit = Duration.seconds(min(max(request.timeLimitSeconds, 0.01), 86_400))
             let (job, explain) = (spec, request.explain)
-            return try await Task.detached {
-                try JobPlan(spec: job, graph: graph, options: options, timeLimit: limit).view(explained: explain)
-            }.value
+            return try await verifiedPlan(
+                job, options, limit: limit,
+                rounds: min(max(0, request.verificationRounds ?? PlanVerification.Options().rounds), 3)
+            ).view(explained: explain)
         } catch let error as NodeControlError {
             throw error
         } catch { throw NodeControlError(.invalidRequest, "\(error)") }

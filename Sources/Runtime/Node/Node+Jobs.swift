@@ -102,7 +102,7 @@ extension Node {
             },
             graph: { [weak self] lost in
                 guard let self else { throw CancellationError() }
-                return LiveGraph(try await self.snapshot()).linkGraph(without: lost)
+                return try await self.completedGraph(without: lost)
             },
             name: { [weak self] peer in await self?.name(of: peer) ?? peer.short },
             fetch: { [weak self] id, holders in

@@ -41,6 +41,8 @@ package actor Node {
     var pingWaiters: [PeerID: [CheckedContinuation<Duration?, Never>]] = [:]
     var probeWaiters: [PeerID: [CheckedContinuation<Bool, Never>]] = [:]
     var availableWaiters: [PeerID: [CheckedContinuation<Bool, Never>]] = [:]
+    /// When each report of links came to this node.
+    var linksHeard: [PeerID: [EntryKey: Instant]] = [:]
     private var background: [Task<Void, Never>] = []
     private(set) var discovery: LANDiscovery?
     var identityWarnings = IdentityWarnings()
@@ -258,6 +260,7 @@ package actor Node {
         case .memberDown(let peer), .memberLeft(let peer):
             endProbe(of: peer, isMeasured: false)
             endAvailable(of: peer, isMeasured: false)
+            linksHeard[peer] = nil
             log.info("peer gone", metadata: ["peer": "\(peer.short)"])
             await participant?.peerLost(peer)
             await shardService.peerLost(peer)
@@ -284,7 +287,8 @@ package actor Node {
             if await admissionState() == .revoked {
                 log.notice("this peer's admission to the closed swarm was revoked: ask its founder")
             }
-        case .memberUpdated, .refuted, .entryUpdated, .graphChanged, .probing: break
+        case .entryUpdated(let owner, let key): noteEntry(of: owner, key)
+        case .memberUpdated, .refuted, .graphChanged, .probing: break
         }
     }
 }

@@ -7,6 +7,35 @@ package struct GraphView: Codable, Hashable, Sendable {
         case measured, predicted, unknown
     }
 
+    /// Which model predicted a figure.
+    package enum Method: String, Codable, Sendable, CaseIterable {
+        /// Coordinates fitted to the measured round trips.
+        case coordinate
+        /// The slower of the sender's uplink and the receiver's downlink.
+        case access
+        /// Low-rank factors of the measured rates.
+        case factorised
+        /// The other direction's measurement.
+        case opposite
+    }
+
+    /// A prediction's error.
+    package struct Uncertainty: Codable, Hashable, Sendable {
+        package var method: Method?
+        /// Half of such predictions are off by less.
+        package var relativeError: Double
+        /// Nine of ten truths lie between these; in the unit of the figure.
+        package var low: Double
+        package var high: Double
+
+        package init(method: Method?, relativeError: Double, low: Double, high: Double) {
+            self.method = method
+            self.relativeError = relativeError
+            self.low = low
+            self.high = high
+        }
+    }
+
     /// A peer of the graph.
     package struct Peer: Codable, Hashable, Sendable {
         package var peer: String
@@ -40,6 +69,13 @@ package struct GraphView: Codable, Hashable, Sendable {
         package var bandwidthSource: Source
         /// Expected relative error of a predicted figure, where the predictor gives one.
         package var bandwidthRelativeError: Double?
+        /// From 0 (a guess) to 1 (as good as given), of the bandwidth.
+        package var confidence: Double
+        /// Seconds since this node heard the report that the measured figures are from; `nil` if nothing was measured.
+        package var ageSeconds: Double?
+        /// Of predicted figures.
+        package var roundTripUncertainty: Uncertainty?
+        package var bandwidthUncertainty: Uncertainty?
         /// Whether the two ends' reports of this link disagree.
         package var disagrees: Bool
         /// Packet trains or stream samples behind the bandwidth.
@@ -48,7 +84,9 @@ package struct GraphView: Codable, Hashable, Sendable {
         package init(
             from: PeerID, to: PeerID, roundTripSeconds: Double?, roundTripSource: Source, jitterSeconds: Double? = nil,
             lossFraction: Double? = nil, bandwidthBytesPerSecond: Double?, bandwidthSource: Source,
-            bandwidthRelativeError: Double? = nil, disagrees: Bool = false, samples: Int = 0
+            bandwidthRelativeError: Double? = nil, confidence: Double = 1, ageSeconds: Double? = nil,
+            roundTripUncertainty: Uncertainty? = nil, bandwidthUncertainty: Uncertainty? = nil, disagrees: Bool = false,
+            samples: Int = 0
         ) {
             self.from = from.description
             self.to = to.description
@@ -59,6 +97,10 @@ package struct GraphView: Codable, Hashable, Sendable {
             self.bandwidthBytesPerSecond = bandwidthBytesPerSecond
             self.bandwidthSource = bandwidthSource
             self.bandwidthRelativeError = bandwidthRelativeError
+            self.confidence = confidence
+            self.ageSeconds = ageSeconds
+            self.roundTripUncertainty = roundTripUncertainty
+            self.bandwidthUncertainty = bandwidthUncertainty
             self.disagrees = disagrees
             self.samples = samples
         }

@@ -10,10 +10,12 @@ package struct PlanRequest: Codable, Hashable, Sendable {
     package var timeLimitSeconds: Double
     /// Whether to fill `explanation`.
     package var explain: Bool
+    /// Rounds in which links that the plan leans on are measured first, at most 3; 3 if `nil`.
+    package var verificationRounds: Int?
 
     package init(
         document: String, stages: Int? = nil, replicas: Int? = nil, objective: String = "iteration", seed: UInt64 = 0,
-        timeLimitSeconds: Double = 2, explain: Bool = false
+        timeLimitSeconds: Double = 2, explain: Bool = false, verificationRounds: Int? = nil
     ) {
         self.document = document
         self.stages = stages
@@ -22,6 +24,7 @@ package struct PlanRequest: Codable, Hashable, Sendable {
         self.seed = seed
         self.timeLimitSeconds = timeLimitSeconds
         self.explain = explain
+        self.verificationRounds = verificationRounds
     }
 }
 
@@ -86,6 +89,22 @@ package struct PlanView: Codable, Hashable, Sendable {
         }
     }
 
+    /// How a plan on the live graph was checked.
+    package struct Verification: Codable, Hashable, Sendable {
+        /// Rounds of measuring and planning again.
+        package var rounds: Int
+        /// Pairs that the plan leant on and that nobody had measured.
+        package var askedPairs: Int
+        /// Directed links that were measured in time.
+        package var measuredLinks: Int
+
+        package init(rounds: Int, askedPairs: Int, measuredLinks: Int) {
+            self.rounds = rounds
+            self.askedPairs = askedPairs
+            self.measuredLinks = measuredLinks
+        }
+    }
+
     package var objective: Objective
     /// No plan can be faster than this.
     package var lowerBoundSeconds: Double
@@ -97,6 +116,8 @@ package struct PlanView: Codable, Hashable, Sendable {
     package var spares: [String]
     /// The planning problem's or model's name.
     package var name: String?
+    /// Only of plans on the live graph.
+    package var verification: Verification?
     /// A name of `PlanSchedule`.
     package var schedule: String?
     /// The simulated time of an iteration, whatever was minimised.

@@ -38,7 +38,7 @@ package struct VerificationTrial: Sendable {
 
     /// The best plan on the true graph: seconds of its iteration.
     package func secondsOnTruth() throws(PlanningError) -> Double {
-        trueSeconds(try Planner.plan(problem, options: options))
+        trueSeconds(try Planner.plan(problem, options: options).layout)
     }
 
     /// Measures, plans, verifies.
@@ -46,22 +46,27 @@ package struct VerificationTrial: Sendable {
     /// - Parameters:
     ///   - partners: Partners that each peer measures before the first plan.
     ///   - reference: Seconds of an iteration of the plan on the true graph.
-    package func run(partners: Int, seed: UInt64, reference: Double) throws(PlanningError) -> Outcome {
+    package func run(
+        partners: Int, seed: UInt64, reference: Double, rule: PlanVerification.Options = PlanVerification.Options()
+    ) throws(PlanningError) -> Outcome {
         let trial = CompletionTrial(network, choice: choice, partners: partners, seed: seed)
         var known = LinkGraph(nodes: problem.graph.nodes, digest: problem.graph.digest)
         for (left, right) in trial.pairs {
             copy(left, right, to: &known)
             copy(right, left, to: &known)
         }
-        var verification = PlanVerification(measured: known, seed: seed)
+        var verification = PlanVerification(measured: known, options: rule, seed: seed)
         var report = try plan(on: verification.graph)
-        let unverified = trueSeconds(report)
+        let unverified = trueSeconds(report.layout)
+        var layouts = [report.layout]
         while let pairs = verification.next(after: report) {
             verification.take(pairs.flatMap { [measure($0.left, $0.right), measure($0.right, $0.left)] })
             report = try plan(on: verification.graph)
+            layouts.append(report.layout)
         }
+        let chosen = layouts[verification.safest(of: layouts, problem: problem)]
         return Outcome(
-            unverifiedSpeed: reference / unverified, verifiedSpeed: reference / trueSeconds(report),
+            unverifiedSpeed: reference / unverified, verifiedSpeed: reference / trueSeconds(chosen),
             rounds: verification.rounds, measuredPairs: trial.pairs.count, verifiedPairs: verification.asked.count,
             allPairs: problem.graph.count * (problem.graph.count - 1) / 2)
     }
@@ -86,7 +91,7 @@ package struct VerificationTrial: Sendable {
     }
 
     /// How long an iteration of a plan takes on the true network.
-    private func trueSeconds(_ report: PlanReport) -> Double {
-        IterationSimulator.run(report.layout, tables: CostTables(problem)).seconds
+    private func trueSeconds(_ layout: Layout) -> Double {
+        IterationSimulator.run(layout, tables: CostTables(problem)).seconds
     }
 }

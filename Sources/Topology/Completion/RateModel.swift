@@ -72,7 +72,8 @@ package struct RateModel: Sendable {
 
     /// The predicted rate in bytes per second; `nil` if nothing from the sender or nothing to the receiver was measured.
     package func predict(from sender: Int, to receiver: Int) -> Prediction? {
-        let value = factorised.map { $0.predict(from: sender, to: receiver) } ?? access.predict(from: sender, to: receiver)
+        let value =
+            factorised.map { $0.predict(from: sender, to: receiver) } ?? access.predict(from: sender, to: receiver)
         guard let value, value > 0 else { return nil }
         return errors.prediction(value, sender, receiver)
     }

@@ -13,6 +13,8 @@ internal import Primitives
 ///         verification.take(measure(pairs))
 ///         report = try plan(verification.graph)
 ///     }
+///
+/// and takes the `safest` of all its plans, for the last one may lean on predictions again.
 package struct PlanVerification: Sendable {
     /// Two peers whose link is to be measured in both directions, by their positions in the graph.
     package struct Pair: Hashable, Comparable, Sendable {
@@ -53,6 +55,10 @@ package struct PlanVerification: Sendable {
         /// Links whose part in the uncertain seconds of the plan is smaller than this are not worth a measurement.
         package var leastShare = 0.001
 
+        /// How far predictions are taken for worse than they say when a plan is made: 0 as they are, 1 by their usual error.
+        /// Else the search picks what is predicted too well.
+        package var caution = 1.0
+
         package init() {}
     }
 
@@ -63,6 +69,8 @@ package struct PlanVerification: Sendable {
     /// Every pair that was asked for.
     package private(set) var asked: Set<Pair> = []
     private var measured: LinkGraph
+    /// The measured graph and predictions as they are.
+    private var predicted: LinkGraph
     private let options: Options
     private let seed: UInt64
 
@@ -78,7 +86,38 @@ package struct PlanVerification: Sendable {
         self.measured = bare
         self.options = options
         self.seed = seed
-        graph = bare.completed(seed: seed)
+        predicted = bare.completed(seed: seed)
+        graph = predicted
+        graph = cautious
+    }
+
+    private var cautious: LinkGraph {
+        Self.worsened(predicted) { 1 + options.caution * ($0.relativeError ?? 0) }
+    }
+
+    /// The graph with predictions worse by a factor.
+    private static func worsened(_ graph: LinkGraph, by factor: (LinkEstimate) -> Double) -> LinkGraph {
+        var graph = graph
+        for position in graph.rates.indices {
+            if graph.rates[position].source == .predicted {
+                graph.rates[position].value /= factor(graph.rates[position])
+            }
+            if graph.latencies[position].source == .predicted {
+                graph.latencies[position].value *= factor(graph.latencies[position])
+            }
+        }
+        return graph
+    }
+
+    /// Which of these plans of the problem is the fastest if every prediction that is left is as wrong as one in ten is.
+    ///
+    /// - Parameter layouts: At least one.
+    package func safest(of layouts: [Layout], problem: PlanningProblem) -> Int {
+        var problem = problem
+        problem.graph = Self.worsened(predicted) { Elementary.exp($0.spread) }
+        let tables = CostTables(problem)
+        let seconds = layouts.map { IterationSimulator.run($0, tables: tables).seconds }
+        return seconds.indices.min { (seconds[$0], $1) < (seconds[$1], $0) } ?? 0
     }
 
     /// The pairs to measure before the next plan, the most important first; `nil` if the plan stands: the rounds are used up,
@@ -103,7 +142,8 @@ package struct PlanVerification: Sendable {
                 latency: measurement.latencySeconds.flatMap { $0.isFinite && $0 >= 0 ? .measured($0) : nil },
                 bytesPerSecond: measurement.bytesPerSecond.flatMap { $0.isFinite && $0 > 0 ? .measured($0) : nil })
         }
-        graph = measured.completed(seed: seed)
+        predicted = measured.completed(seed: seed)
+        graph = cautious
     }
 
     /// Predicted links that the plan uses and that were not asked for yet, by the seconds that they may cost beyond what

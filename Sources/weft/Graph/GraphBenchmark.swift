@@ -1,6 +1,7 @@
 import Control
 import Foundation
 import Simulation
+import Topology
 
 /// `weft bench --graph`: holds what the graph says of unmeasured links against networks that are known in full.
 struct GraphBenchmark {
@@ -24,6 +25,32 @@ struct GraphBenchmark {
         var passed: Bool { medianError <= medianBar ?? .infinity && ninetiethError <= ninetiethBar ?? .infinity }
     }
 
+    /// Plans on a partly measured graph, verified, beside one on the true graph.
+    struct PlanRow: Codable {
+        var problem: String
+        var peers: Int
+        var partners: Int
+        /// Medians over the runs of the speed as a share of that of the plan made on the true graph.
+        var unverifiedSpeed: Double
+        var verifiedSpeed: Double
+        var speedBar: Double
+        var measuredPairs: Int
+        var verifiedPairs: Int
+        var allPairs: Int
+        var runs: Int
+        var secondsPerRun: Double
+
+        var passed: Bool { verifiedSpeed >= speedBar }
+    }
+
+    /// All that was found.
+    struct Report: Codable {
+        var predictions: [Row]
+        var plans: [PlanRow]
+    }
+
+    /// Planning problems whose graphs are known in full.
+    var problems: [PlanningProblem]
     /// Measured networks; synthetic ones are always tried, too.
     var networks: [TrueNetwork]
     var runs: Int
@@ -31,7 +58,14 @@ struct GraphBenchmark {
     var json: Bool
 
     /// The bars of unmeasured round trips.
-    private static let roundTripBars = (median: 0.09, ninetieth: 0.30)
+    private static let roundTripBars = (median: 0.09 as Double?, ninetieth: 0.30 as Double?)
+    /// The bar of unmeasured rates between clouds, and the partners that it is for.
+    private static let rateBars = (median: 0.12 as Double?, ninetieth: nil as Double?)
+    private static let ratePartners = 16
+    /// Share of the speed of a plan made on the true graph that a verified plan must reach.
+    private static let speedBar = 0.95
+    /// Candidates of every search: a run makes five plans, and the usual search takes minutes.
+    private static let planBudget = 3000
 
     func run() throws {
         var rows: [Row] = []
@@ -43,11 +77,83 @@ struct GraphBenchmark {
         for network in networks + synthetic {
             for choice in CompletionTrial.Choice.allCases {
                 rows.append(roundTrips(network, choice))
+                if !network.rates.isEmpty { rows.append(rates(network, choice)) }
                 if !json { progress.show("\(rows.count) rows done") }
             }
         }
+        var plans: [PlanRow] = []
+        for problem in problems {
+            progress.show("planning \(problem.name)")
+            plans.append(try plan(problem))
+        }
         progress.clear()
-        if json { try printJSON(rows) } else { show(rows) }
+        let report = Report(predictions: rows, plans: plans)
+        if json {
+            try printJSON(report)
+        } else {
+            show(rows)
+            if !plans.isEmpty {
+                print()
+                show(plans)
+            }
+        }
+        let missed =
+            rows.filter { !$0.passed }.map { "\($0.what) of \($0.network) (\($0.choice))" }
+            + plans.filter { !$0.passed }.map { "plan of \($0.problem)" }
+        guard missed.isEmpty else { throw CommandFailure("missed the bar: \(missed.joined(separator: ", "))") }
+    }
+
+    private func rates(_ network: TrueNetwork, _ choice: CompletionTrial.Choice) -> Row {
+        var kinds: [String: Int] = [:]
+        var row = row(network, "rate", choice, Self.ratePartners, Self.rateBars) { seed in
+            let found = CompletionTrial(network, choice: choice, partners: Self.ratePartners, seed: seed).rates()
+            kinds[found.kind.rawValue, default: 0] += 1
+            return found.errors
+        }
+        let usual = kinds.max { ($0.value, $1.key) < ($1.value, $0.key) }
+        row.what = "rate, \(usual?.key ?? "")"
+        return row
+    }
+
+    private func plan(_ problem: PlanningProblem) throws -> PlanRow {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let partners = CompletionTrial.partnerCount(peers: problem.graph.count)
+        var outcomes: [VerificationTrial.Outcome] = []
+        for run in 0..<runs {
+            let trial = VerificationTrial(
+                problem, choice: .rendezvous,
+                options: PlannerOptions(seed: seed &+ UInt64(run), budget: Self.planBudget))
+            // Planned with the same seed, so that luck in the search is on both sides.
+            let reference = try trial.secondsOnTruth()
+            outcomes.append(try trial.run(partners: partners, seed: seed &+ UInt64(run), reference: reference))
+        }
+        let elapsed = (clock.now - start) / runs
+        func median<Value: Comparable>(_ values: [Value]) -> Value { values.sorted()[values.count / 2] }
+        return PlanRow(
+            problem: problem.name, peers: problem.graph.count, partners: partners,
+            unverifiedSpeed: median(outcomes.map(\.unverifiedSpeed)),
+            verifiedSpeed: median(outcomes.map(\.verifiedSpeed)), speedBar: Self.speedBar,
+            measuredPairs: median(outcomes.map(\.measuredPairs)), verifiedPairs: median(outcomes.map(\.verifiedPairs)),
+            allPairs: outcomes[0].allPairs, runs: runs,
+            secondsPerRun: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18)
+    }
+
+    private func show(_ rows: [PlanRow]) {
+        var table = TextTable([
+            ("plans on", .left), ("peers", .right), ("pairs measured", .right), ("verified", .right), ("of", .right),
+            ("speed, unverified", .right), ("verified", .right), ("bar", .right), ("s", .right),
+        ])
+        func percent(_ value: Double) -> String { HumanText.decimal(value * 100, digits: 1) + " %" }
+        for row in rows {
+            table.add([
+                .init(row.problem), .init("\(row.peers)"), .init("\(row.measuredPairs)"),
+                .init("\(row.verifiedPairs)"), .init("\(row.allPairs)"), .init(percent(row.unverifiedSpeed)),
+                .init(percent(row.verifiedSpeed), row.passed ? .good : .warning), .init(percent(row.speedBar), .faint),
+                .init(HumanText.decimal(row.secondsPerRun, digits: 1), .faint),
+            ])
+        }
+        for line in table.lines(colour: Terminal.output.colour) { print(line) }
     }
 
     private func roundTrips(_ network: TrueNetwork, _ choice: CompletionTrial.Choice) -> Row {
