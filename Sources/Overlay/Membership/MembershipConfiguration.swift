@@ -85,7 +85,7 @@ package struct MembershipConfiguration: Hashable, Sendable {
     /// How often a piece of news is sent among `count` live peers.
     ///
     /// When much is queued, as when a thousand peers join at once, fewer: two sendings bring an item to 17 of 20 members
-    /// (1 - e⁻²), and comparing views finds the rest for less than nine further ones would cost.
+    /// (1 - e⁻²), and comparing views finds the rest for less than ten further ones would cost.
     package func retransmits(count: Int, queued: Int) -> Int {
         let usual = retransmitFactor * Logarithm.ceilingBase10(count + 1)
         return queued > floodItems ? min(usual, floodRetransmits) : usual
