@@ -129,12 +129,12 @@ struct GraphBenchmark {
             outcomes.append(try trial.run(partners: partners, seed: seed &+ UInt64(run), reference: reference))
         }
         let elapsed = (clock.now - start) / runs
-        func median<Value: Comparable>(_ values: [Value]) -> Value { values.sorted()[values.count / 2] }
         return PlanRow(
             problem: problem.name, peers: problem.graph.count, partners: partners,
             unverifiedSpeed: median(outcomes.map(\.unverifiedSpeed)),
             verifiedSpeed: median(outcomes.map(\.verifiedSpeed)), speedBar: Self.speedBar,
-            measuredPairs: median(outcomes.map(\.measuredPairs)), verifiedPairs: median(outcomes.map(\.verifiedPairs)),
+            measuredPairs: Int(median(outcomes.map { Double($0.measuredPairs) })),
+            verifiedPairs: Int(median(outcomes.map { Double($0.verifiedPairs) })),
             allPairs: outcomes[0].allPairs, runs: runs,
             secondsPerRun: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18)
     }
@@ -171,7 +171,6 @@ struct GraphBenchmark {
         let start = clock.now
         let errors = (0..<runs).map { trial(seed &+ UInt64($0)) }
         let elapsed = (clock.now - start) / runs
-        func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
         return Row(
             network: network.name, peers: network.count, what: what, partners: partners, choice: choice.rawValue,
             medianError: median(errors.map(\.median)), ninetiethError: median(errors.map(\.ninetieth)),
@@ -196,4 +195,10 @@ struct GraphBenchmark {
         }
         for line in table.lines(colour: Terminal.output.colour) { print(line) }
     }
+}
+
+/// The middle of some values, at least one; of an even number the mean of the two in the middle.
+private func median(_ values: [Double]) -> Double {
+    let sorted = values.sorted()
+    return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
 }
