@@ -42,12 +42,15 @@ struct ShardServiceTests {
         return peer
     }
 
-    private func node(_ index: Int) throws -> (store: ShardStore, service: ShardService) {
+    /// A node that goes on without any source for as long as a busy machine may take, unless giving up is the point.
+    private func node(
+        _ index: Int, patience: Duration = .seconds(60)
+    ) throws -> (store: ShardStore, service: ShardService) {
         let store = try ShardStore(path: directory.path + "/node\(index)")
         var configuration = ShardService.Configuration()
         configuration.tick = .milliseconds(5)
         configuration.retryAfter = .milliseconds(20)
-        configuration.patience = .milliseconds(400)
+        configuration.patience = patience
         configuration.fetch.requeryInterval = .milliseconds(10)
         let (network, own) = (network, peer(index))
         let service = ShardService(store: store, configuration: configuration) {
@@ -92,7 +95,7 @@ struct ShardServiceTests {
 
     @Test("says what is missing when nobody has it, and resumes when someone does")
     func unavailable() async throws {
-        let (partial, sink) = (try node(1), try node(2))
+        let (partial, sink) = (try node(1), try node(2, patience: .milliseconds(400)))
         let manifest = try #require(ShardBuilder.manifest(name: "data.bin", bytes: bytes))
         await #expect(throws: ShardServiceError.unavailable(manifest.id, missingPieces: nil)) {
             try await sink.service.fetch(manifest.id, from: [peer(1)])
