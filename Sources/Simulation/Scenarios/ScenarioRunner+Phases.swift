@@ -127,12 +127,17 @@ extension ScenarioRunner {
     mutating func lossy() {
         simulator.perform(.setLoss(0.1))
         let end = instant(seconds + options.seconds)
+        // A pause that began within another would make one of up to twice the length.
+        var pausedUntil = [Double](repeating: 0, count: simulator.count)
         while simulator.time < end {
             // Pauses of one second on average, so that this many are going on at any moment.
             for _ in 0..<max(1, options.peers / 100) {
-                simulator.schedule(
-                    .pause(drawRunning(), .nanoseconds(Int64(generator.unit() * 2e9))),
-                    at: instant(seconds + generator.unit()))
+                let peer = drawRunning()
+                let at = seconds + generator.unit()
+                let length = generator.unit() * 2
+                guard at >= pausedUntil[peer] else { continue }
+                pausedUntil[peer] = at + length
+                simulator.schedule(.pause(peer, .nanoseconds(Int64(length * 1e9))), at: instant(at))
             }
             run(to: seconds + 1)
         }
