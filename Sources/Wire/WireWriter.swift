@@ -30,9 +30,6 @@ package struct WireWriter {
     /// Bytes whose number the reader knows.
     package mutating func writeRaw(_ raw: [UInt8]) { bytes.append(contentsOf: raw) }
 
-    /// Takes back what was written after the first so many bytes.
-    package mutating func truncate(to count: Int) { bytes.removeLast(bytes.count - count) }
-
     /// A varint length and the bytes.
     package mutating func write(_ data: [UInt8]) {
         writeVarint(UInt64(data.count))

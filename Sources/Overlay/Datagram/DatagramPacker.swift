@@ -28,18 +28,14 @@ package struct DatagramPacker: Sendable {
         current.writeRaw(message)
     }
 
-    /// Appends a message if it fits in the current datagram, or in a further one that may be filled. It is encoded in place:
-    /// most of what a peer sends while many have come or gone are these messages.
-    package mutating func appendIfFits(_ message: some DatagramMessage) -> Bool {
-        let mark = current.bytes.count
-        message.encode(to: &current)
-        guard current.bytes.count > capacity else { return true }
-        let encoded = Array(current.bytes[mark...])
-        current.truncate(to: mark)
-        guard spare > 0, encoded.count <= capacity, mark > 0 else { return false }
-        spare -= 1
-        startAnother()
-        current.writeRaw(encoded)
+    /// Appends an encoded message if it fits in the current datagram, or in a further one that may be filled.
+    package mutating func appendIfFits(_ message: [UInt8]) -> Bool {
+        if message.count > room {
+            guard spare > 0, message.count <= capacity, !current.bytes.isEmpty else { return false }
+            spare -= 1
+            startAnother()
+        }
+        current.writeRaw(message)
         return true
     }
 

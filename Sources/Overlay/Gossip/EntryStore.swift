@@ -53,6 +53,9 @@ package struct EntryStore: Sendable {
 
     // MARK: Owners
 
+    /// Whether an owner's entries count.
+    func isLive(_ peer: PeerID) -> Bool { owners.slot(of: peer).map { owners[$0].isLive } ?? false }
+
     /// Makes an owner live; its entries count from now on.
     mutating func revive(_ peer: PeerID) {
         if let slot = owners.slot(of: peer) {
@@ -90,8 +93,8 @@ package struct EntryStore: Sendable {
     /// Takes an entry if it is new, in bounds and signed by a live owner.
     mutating func offer(_ entry: SignedEntry, signer: Signer) -> Verdict {
         guard let slot = owners.slot(of: entry.owner), owners[slot].isLive else { return .dropped(.unknownOwner) }
-        let position = Self.position(of: entry.key, in: owners[slot].entries)
         let count = owners[slot].entries.count
+        let position = Self.position(of: entry.key, in: owners[slot].entries)
         guard position < count, owners[slot].entries[position].entry.key == entry.key else {
             guard owners[slot].hasRoom(for: entry.key) else { return .dropped(.overLimit) }
             guard entry.isAuthentic(signer) else { return .dropped(.forged) }
@@ -101,14 +104,17 @@ package struct EntryStore: Sendable {
             change(slot, by: stored.hash &- (evicted?.hash ?? 0))
             return .stored
         }
-        let known = owners[slot].entries[position]
-        if entry.version < known.entry.version { return .dropped(.stale) }
+        // Most of what comes is known. The numbers tell, without counting a reference to the known value.
+        let version = owners[slot].entries[position].entry.version
+        if entry.version < version { return .dropped(.stale) }
         // Nobody can make an equal signature for another value, and it is at hand.
-        if entry.version == known.entry.version,
-            entry.signature == known.entry.signature || entry.value == known.entry.value
+        if entry.version == version,
+            owners[slot].entries[position].entry.signature == entry.signature
+                || owners[slot].entries[position].entry.value == entry.value
         {
             return .dropped(.duplicate)
         }
+        let known = owners[slot].entries[position]
         guard entry.isAuthentic(signer) else { return .dropped(.forged) }
         let stored = Stored(entry)
         let equivocates = entry.version == known.entry.version

@@ -41,7 +41,8 @@ package struct Gossip: ProtocolCore {
     package private(set) var counters = OverlayCounters()
     private var pending = BroadcastQueue<Subject, GossipMessage>()
     /// Live peers but this one.
-    private var live: Set<PeerID> = []  // only looked up, never iterated
+    /// Live peers beside this one.
+    private var liveCount = 0
 
     private var lastVersion: UInt64
     private var startedAt: Instant?
@@ -75,18 +76,24 @@ package struct Gossip: ProtocolCore {
         case .timer: break
         case .publish(let key, let value): publish(key, value, at: now, into: &effects)
         case .memberUp(let peer):
-            guard peer != signer.peer, live.insert(peer).inserted else { break }
+            guard !store.isLive(peer) else { break }
             store.revive(peer)
+            liveCount += 1
             lastChange = now
         case .memberDown(let peer):
-            live.remove(peer)
-            store.retire(peer)
+            retire(peer)
             lastChange = now
         case .memberForgotten(let peer):
-            live.remove(peer)
+            retire(peer)
             store.forget(peer)
         }
         runTimers(at: now, into: &effects)
+    }
+
+    private mutating func retire(_ peer: PeerID) {
+        guard peer != signer.peer, store.isLive(peer) else { return }
+        store.retire(peer)
+        liveCount -= 1
     }
 
     // MARK: Own entries
@@ -155,7 +162,7 @@ package struct Gossip: ProtocolCore {
         if let due = nextPush, due <= now {
             nextPush = nil
             lastPush = now
-            if !pending.isEmpty, !live.isEmpty {
+            if !pending.isEmpty, liveCount > 0 {
                 nextPush = now + configuration.pushInterval
                 effects.append(.push(fanOut: configuration.pushFanOut, datagrams: configuration.pushDatagrams))
             }
@@ -214,7 +221,7 @@ package struct Gossip: ProtocolCore {
     private static let maximumItemPages = 16
 
     private mutating func compare(_ root: UInt64, with sender: PeerID, at now: Instant, into effects: inout [Effect]) {
-        guard root != store.digests.root, live.contains(sender) else { return }
+        guard root != store.digests.root, sender != signer.peer, store.isLive(sender) else { return }
         if let nextSync, now < nextSync { return }
         let isSettled = lastChange.map { now - $0 >= configuration.settleTime } ?? true
         let isImpatient = (lastSync ?? startedAt).map { now - $0 >= configuration.syncPatience } ?? true

@@ -37,25 +37,6 @@ package struct Membership: ProtocolCore {
         case event(OverlayEvent)
     }
 
-    /// What is kept of another peer.
-    struct Entry: Sendable {
-        var record: PeerRecord
-        var state: Member.State
-        var since: Instant
-        var suspicion: Suspicion?
-        /// When the suspect was last told of it, because it had spoken.
-        var accusedAt: Instant?
-        var roundTrip = RoundTripEstimator()
-        /// Where it stands in `live`, while it is live.
-        var livePosition: Int?
-        /// Who declared it dead, while it is dead.
-        var accuser: PeerID?
-        /// Its goodbye, once it has left.
-        var farewell: Farewell?
-        /// Signs that two processes use its identity.
-        var twins = TwinSigns()
-    }
-
     let configuration: MembershipConfiguration
     let signer: Signer
     var generator: SeededGenerator
