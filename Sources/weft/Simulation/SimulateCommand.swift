@@ -1,6 +1,7 @@
 import ArgumentParser
 import Control
 import Foundation
+import Runtime
 import Simulation
 
 /// Plays a scenario with simulated peers that run the real protocol cores.
@@ -72,6 +73,7 @@ struct SimulateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        if table || peers >= Self.largeSwarm || file != nil { ProcessMemory.restartWithHugePages() }
         if table {
             return try await SimulationTable(only: only, seed: seed ?? 1, sweepSeeds: sweepSeeds, json: output.json)
                 .run()
@@ -93,6 +95,9 @@ struct SimulateCommand: AsyncParsableCommand {
             throw CommandFailure("invariants broken with seed \(seeds): play it again with --seed to see the same run")
         }
     }
+
+    /// Peers from which on a simulation needs so much memory that starting again for larger pages pays.
+    private static let largeSwarm = 200
 
     /// What the file or the options say, with the first seed.
     private func firstOptions() throws -> ScenarioOptions {
