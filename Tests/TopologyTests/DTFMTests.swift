@@ -106,9 +106,18 @@ struct DTFMTests {
         }
     }
 
+    /// With peers that all differ, and with regions of equal ones, which share remembered edges.
     @Test func swapsKeepTheStateConsistent() throws {
-        var problem = RandomProblem.make(seed: 8, peers: 14)
-        problem.shape = PlanningProblem.Shape(stages: 3, replicas: 4)
+        var random = RandomProblem.make(seed: 8, peers: 14)
+        random.shape = PlanningProblem.Shape(stages: 3, replicas: 4)
+        try checkSwaps(random)
+        var regions = try ProblemFixture.one("dtfm_case4_worldwide").problem
+        regions.graph = regions.graph.permuted((0..<14).map { $0 * 4 })
+        regions.shape = PlanningProblem.Shape(stages: 3, replicas: 4)
+        try checkSwaps(regions)
+    }
+
+    private func checkSwaps(_ problem: PlanningProblem) throws {
         let tables = try DTFMTables(problem)
         let evaluator = DTFMEvaluator(tables: tables)
         var state = DTFMState(members: Array(0..<14), evaluator: evaluator)

@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// The objective of DT-FM (Yuan et al. 2022, arXiv 2206.01288, as its scheduler computes it), over one problem.
 ///
 /// * DP: the slowest peer's exchange with its stage mates one after the other, 2 × (latency + gradient / (replicas ×
@@ -19,9 +21,11 @@ final class DTFMEvaluator {
     /// The number of different transfer times.
     let rankCount: Int
     private let pathSeconds: UnsafeMutablePointer<Double>
-    private let rowMask: UnsafeMutablePointer<UInt64>
-    private let rowOfColumn: UnsafeMutablePointer<Int>
-    private var visitedColumns: UInt64 = 0
+    private let matching: BottleneckMatching
+    /// By peer: a number that peers share whose transfers to all others take the same times.
+    let signature: [UInt64]
+    /// Bottlenecks of pairs of stages that have been asked for before.
+    let edges: DTFMEdgeMemo
 
     /// Stages up to which the path is exact (Held and Karp 1962); above, it is improved by 2-opt from every start.
     static let exactPathStages = 13
@@ -47,10 +51,9 @@ final class DTFMEvaluator {
         let pathCells = stages <= Self.exactPathStages ? (1 << stages) * stages : stages * 2
         pathSeconds = .allocate(capacity: pathCells)
         pathSeconds.initialize(repeating: 0, count: pathCells)
-        rowMask = .allocate(capacity: Self.maximumReplicas)
-        rowMask.initialize(repeating: 0, count: Self.maximumReplicas)
-        rowOfColumn = .allocate(capacity: Self.maximumReplicas)
-        rowOfColumn.initialize(repeating: -1, count: Self.maximumReplicas)
+        matching = BottleneckMatching(replicas: replicas)
+        signature = Self.signatures(tables)
+        edges = DTFMEdgeMemo()
     }
 
     deinit {
@@ -58,8 +61,24 @@ final class DTFMEvaluator {
         transferRank.deallocate()
         transferSeconds.deallocate()
         pathSeconds.deallocate()
-        rowMask.deallocate()
-        rowOfColumn.deallocate()
+    }
+
+    /// Random numbers by class of peers that differ in nothing that a matching sees.
+    private static func signatures(_ tables: DTFMTables) -> [UInt64] {
+        let count = tables.peers
+        func areTwins(_ left: Int, _ right: Int) -> Bool {
+            (0..<count).allSatisfy {
+                $0 == left || $0 == right
+                    || tables.transferSeconds[left * count + $0] == tables.transferSeconds[right * count + $0]
+            }
+        }
+        var generator = SeededGenerator(seed: 0)
+        var result: [UInt64] = []
+        for peer in 0..<count {
+            let twin = (0..<peer).first { areTwins($0, peer) }
+            result.append(twin.map { result[$0] } ?? generator.next())
+        }
+        return result
     }
 
     /// DP of one stage.
@@ -75,82 +94,14 @@ final class DTFMEvaluator {
     }
 
     /// The rank of the bottleneck of the best perfect matching between two stages.
-    ///
-    /// No matching beats the dearest of the cheapest partners, so the search starts there and goes up.
     func bottleneckRank(_ left: UnsafePointer<Int>, _ right: UnsafePointer<Int>) -> Int32 {
-        var threshold: Int32 = 0
-        withUnsafeTemporaryAllocation(of: Int32.self, capacity: replicas) { columnBest in
-            columnBest.initialize(repeating: .max)
-            for row in 0..<replicas {
-                let ranks = transferRank + left[row] * peers
-                var best = Int32.max
-                for column in 0..<replicas {
-                    let rank = ranks[right[column]]
-                    best = min(best, rank)
-                    columnBest[column] = min(columnBest[column], rank)
-                }
-                threshold = max(threshold, best)
-            }
-            for column in 0..<replicas { threshold = max(threshold, columnBest[column]) }
-        }
-        while !hasMatching(left, right, threshold: threshold) {
-            var next = Int32.max
-            for row in 0..<replicas {
-                let ranks = transferRank + left[row] * peers
-                for column in 0..<replicas {
-                    let rank = ranks[right[column]]
-                    if rank > threshold { next = min(next, rank) }
-                }
-            }
-            threshold = next
-        }
-        return threshold
+        matching.bottleneck(left, right, ranks: transferRank, peers: peers)
     }
 
     /// A perfect matching whose pairs all have at most this rank: the column of each row. `nil` if there is none.
     func matching(_ left: [Int], _ right: [Int], threshold: Int32) -> [Int]? {
-        guard hasMatching(left, right, threshold: threshold) else { return nil }
-        var columns = Array(repeating: 0, count: replicas)
-        for column in 0..<replicas { columns[rowOfColumn[column]] = column }
-        return columns
-    }
-
-    private func hasMatching(_ left: UnsafePointer<Int>, _ right: UnsafePointer<Int>, threshold: Int32) -> Bool {
-        for row in 0..<replicas {
-            let ranks = transferRank + left[row] * peers
-            var mask: UInt64 = 0
-            for column in 0..<replicas where ranks[right[column]] <= threshold { mask |= 1 << UInt64(column) }
-            rowMask[row] = mask
-            rowOfColumn[row] = -1
-        }
-        var free: UInt64 = replicas == 64 ? ~0 : (1 << UInt64(replicas)) - 1
-        for row in 0..<replicas {
-            let direct = rowMask[row] & free
-            if direct != 0 {
-                rowOfColumn[direct.trailingZeroBitCount] = row
-                free &= free ^ (1 << UInt64(direct.trailingZeroBitCount))
-                continue
-            }
-            visitedColumns = 0
-            guard augment(row) else { return false }
-            free = 0
-            for column in 0..<replicas where rowOfColumn[column] < 0 { free |= 1 << UInt64(column) }
-        }
-        return true
-    }
-
-    /// Kuhn's augmenting path.
-    private func augment(_ row: Int) -> Bool {
-        while true {
-            let open = rowMask[row] & ~visitedColumns
-            guard open != 0 else { return false }
-            let column = open.trailingZeroBitCount
-            visitedColumns |= 1 << UInt64(column)
-            if rowOfColumn[column] < 0 || augment(rowOfColumn[column]) {
-                rowOfColumn[column] = row
-                return true
-            }
-        }
+        guard matching.bottleneck(left, right, ranks: transferRank, peers: peers) <= threshold else { return nil }
+        return matching.columns
     }
 
     /// PP: the cheapest path through all stages, given the edges as a row-major matrix.

@@ -20,10 +20,15 @@ struct DTFMSearch {
     private(set) var steps = 0
 
     /// Weight of the mean DP against the objective while annealing: enough to lead over plateaus, too little to decide.
-    private static let guide = 0.05
-    /// Temperatures as fractions of the objective: tuned on the shared problems.
-    private static let hot = 0.03
-    private static let cold = 0.0005
+    /// This, the temperatures (fractions of the objective) and the lengths of rounds are the best of ten trials with six
+    /// seeds each over ten regions and over Skyplane's 56; all ten ended within 4 % of each other.
+    private static let guide = 0.1
+    private static let hot = 0.02
+    private static let cold = 0.002
+    /// Tried swaps of the first round for a peer, and by how much later rounds are longer.
+    private static let roundSwaps = 150
+    private static let roundGrowth = 8
+    private static let longestRound = 128
 
     init(evaluator: DTFMEvaluator, tables: DTFMTables, seed: UInt64) {
         self.evaluator = evaluator
@@ -78,8 +83,8 @@ struct DTFMSearch {
     private mutating func beginRound() {
         step = 0
         // Short rounds first, so that a small budget sees every start; longer ones later.
-        let scale = evaluator.peers * 150
-        stepsOfRound = scale * min(16, 1 + round / max(1, starts.count))
+        let length = min(Self.longestRound, 1 + Self.roundGrowth * (round / max(1, starts.count)))
+        stepsOfRound = evaluator.peers * Self.roundSwaps * length
         var members: [Int]
         var heat = Self.hot
         if round < starts.count {

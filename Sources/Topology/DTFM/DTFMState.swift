@@ -6,6 +6,8 @@ struct DTFMState {
     private(set) var exchanges: [Double]
     private(set) var edges: [Double]
     private(set) var path: Double
+    /// By stage: the sum of its peers' signatures.
+    private var sums: [UInt64]
 
     /// Keeps what a tried swap would change, to take it back.
     private var savedEdges: [Double]
@@ -17,9 +19,13 @@ struct DTFMState {
         edges = Array(repeating: 0, count: evaluator.stages * evaluator.stages)
         savedEdges = edges
         path = 0
+        sums = (0..<evaluator.stages).map { stage in
+            members[(stage * evaluator.replicas)..<((stage + 1) * evaluator.replicas)]
+                .reduce(0) { $0 &+ evaluator.signature[$1] }
+        }
         for stage in 0..<evaluator.stages {
             refreshExchange(stage, evaluator)
-            for other in 0..<stage { refreshEdge(stage, other, evaluator) }
+            for other in 0..<stage { setEdge(stage, other, rank: bottleneck(stage, other, evaluator), evaluator) }
         }
         path = edges.withUnsafeBufferPointer { $0.baseAddress.map { evaluator.shortestPath($0) } ?? 0 }
     }
@@ -51,7 +57,7 @@ struct DTFMState {
             first, second, stageFirst < evaluator.stages ? exchanges[stageFirst] : 0,
             stageSecond < evaluator.stages ? exchanges[stageSecond] : 0, path
         )
-        members.swapAt(first, second)
+        swapMembers(first, second, evaluator)
         for stage in touched { refreshExchange(stage, evaluator) }
         var base = exchange
         if guide > 0 { base += guide * meanExchange }
@@ -63,7 +69,9 @@ struct DTFMState {
         for stage in touched {
             for other in 0..<evaluator.stages where other != stage {
                 if other == stageFirst, stage == stageSecond { continue }
-                refreshEdge(stage, other, evaluator)
+                let pair = DTFMEdgeMemo.key(ofSum: sums[stage]) &+ DTFMEdgeMemo.key(ofSum: sums[other])
+                let rank = evaluator.edges.rank(pair) { bottleneck(stage, other, evaluator) }
+                setEdge(stage, other, rank: rank, evaluator)
             }
         }
         let accepted = edges.withUnsafeBufferPointer { edges -> Double? in
@@ -80,8 +88,17 @@ struct DTFMState {
         return true
     }
 
+    private mutating func swapMembers(_ first: Int, _ second: Int, _ evaluator: DTFMEvaluator) {
+        let change = evaluator.signature[members[second]] &- evaluator.signature[members[first]]
+        let stageFirst = first / evaluator.replicas
+        let stageSecond = second / evaluator.replicas
+        if stageFirst < evaluator.stages { sums[stageFirst] &+= change }
+        if stageSecond < evaluator.stages { sums[stageSecond] &-= change }
+        members.swapAt(first, second)
+    }
+
     private mutating func undo(_ evaluator: DTFMEvaluator) {
-        members.swapAt(saved.first, saved.second)
+        swapMembers(saved.first, saved.second, evaluator)
         let stageFirst = saved.first / evaluator.replicas
         let stageSecond = saved.second / evaluator.replicas
         if stageFirst < evaluator.stages { exchanges[stageFirst] = saved.exchangeFirst }
@@ -96,12 +113,15 @@ struct DTFMState {
         }
     }
 
-    private mutating func refreshEdge(_ left: Int, _ right: Int, _ evaluator: DTFMEvaluator) {
-        let rank = members.withUnsafeBufferPointer { members in
+    private func bottleneck(_ left: Int, _ right: Int, _ evaluator: DTFMEvaluator) -> Int32 {
+        members.withUnsafeBufferPointer { members in
             members.baseAddress.map {
                 evaluator.bottleneckRank($0 + left * evaluator.replicas, $0 + right * evaluator.replicas)
             } ?? 0
         }
+    }
+
+    private mutating func setEdge(_ left: Int, _ right: Int, rank: Int32, _ evaluator: DTFMEvaluator) {
         let seconds = evaluator.transferSeconds[Int(rank)]
         edges[left * evaluator.stages + right] = seconds
         edges[right * evaluator.stages + left] = seconds
