@@ -29,7 +29,7 @@ import Wire
         _ = publisher.publish([report(1)], isMeasuring: false, at: time(0))
         for second in 1...300 {
             let noisy = report(
-                1, rate: 1e6 * (second.isMultiple(of: 2) ? 1.2 : 0.85), roundTrip: second % 3 == 0 ? 21 : 20)
+                1, rate: 1e6 * (second.isMultiple(of: 2) ? 1.12 : 0.89), roundTrip: second % 3 == 0 ? 21 : 20)
             #expect(publisher.publish([noisy], isMeasuring: false, at: time(Double(second))).isEmpty)
         }
         #expect(publisher.publish([report(1, rate: 2e6)], isMeasuring: false, at: time(301)).count == 1)

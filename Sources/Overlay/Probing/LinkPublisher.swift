@@ -15,6 +15,9 @@ package struct LinkPublisher: Sendable {
         package var interval: Duration = .seconds(30)
         /// A figure must change by this share of itself ...
         package var relativeChange = 0.25
+        /// a bandwidth by this one: with less the two ends of a link, of which one publishes a little earlier, seldom seem to
+        /// disagree (`LinkConsensus.toleratedDifference`),
+        package var bandwidthChange = 0.14
         /// ... and by this much: round trips,
         package var roundTripFloor: Duration = .milliseconds(2)
         /// jitter (which must also double or halve),
@@ -92,8 +95,11 @@ package struct LinkPublisher: Sendable {
         var fresh: [LinkReport?] = Array(repeating: nil, count: slots.count)
         for report in current {
             if let slot = slots.firstIndex(where: { $0?.prefix == report.prefix }) {
-                fresh[slot] = report
-                if let old = slots[slot], isSignificant(old, report) || old.confidence < report.confidence {
+                if let old = slots[slot], !isSignificant(old, report), old.confidence >= report.confidence {
+                    // What the other end holds back, too: with it in only one of their pages the two would seem to disagree.
+                    fresh[slot] = old
+                } else {
+                    fresh[slot] = report
                     touched[slot / LinksPage.capacity] = true
                 }
             } else {
@@ -139,9 +145,9 @@ package struct LinkPublisher: Sendable {
             || differs(old.loss, new.loss, share: policy.relativeChange, floor: policy.lossFloor)
             || differs(
                 old.receiveBandwidth.bytesPerSecond, new.receiveBandwidth.bytesPerSecond,
-                share: policy.relativeChange, floor: 0)
+                share: policy.bandwidthChange, floor: 0)
             || differs(
-                old.sendBandwidth.bytesPerSecond, new.sendBandwidth.bytesPerSecond, share: policy.relativeChange,
+                old.sendBandwidth.bytesPerSecond, new.sendBandwidth.bytesPerSecond, share: policy.bandwidthChange,
                 floor: 0)
     }
 }

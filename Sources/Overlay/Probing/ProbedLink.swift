@@ -45,12 +45,14 @@ package struct ProbedLink: Sendable {
     var isRequested = false
     /// Whether what is requested is the available bandwidth.
     var wantsAvailable = false
-    /// Whether the peer claims so much that it has to be proven.
-    var wantsProof = false
-    /// What the peer is proven to receive, and since when.
-    var proven: (rate: Bandwidth, at: Instant)?
+    /// The claim of the peer that it has to prove at present.
+    var doubt: Doubt?
+    /// What the peer was last proven to receive, or not to exceed, and when.
+    var proof: (rate: Bandwidth, at: Instant)?
     /// Whether its last trains were shorter than the rate asks for.
     var wantsLongTrains = false
+    /// Sessions in a row that were to make a coarse figure fine, in vain.
+    var refinements = 0
 
     init(since: Instant, echoes: Int) {
         self.since = since

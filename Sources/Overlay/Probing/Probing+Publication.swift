@@ -25,13 +25,12 @@ extension Probing {
             guard let link = links[peer], link.measuredAt != nil || !measuring || now > link.since + .seconds(2) else {
                 return nil
             }
-            // A doubted claim is not published before its proof, unless that is refused.
-            if link.wantsProof, publisher.published(peer.prefix) == nil,
-                let measuredAt = link.measuredAt, now < measuredAt + .seconds(10)
-            {
+            guard var report = link.report(of: peer) else { return nil }
+            guard let rate = publishedRate(link, at: now) ?? publisher.published(peer.prefix)?.sendBandwidth else {
                 return nil
             }
-            return link.report(of: peer)
+            report.sendBandwidth = rate
+            return report
         }
         for page in publisher.publish(reports, isMeasuring: measuring, members: members.count, at: now) {
             effects.append(.publishLinks(page: page.index, value: page.value.wireBytes))

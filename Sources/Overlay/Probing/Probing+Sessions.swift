@@ -34,15 +34,19 @@ extension Probing {
             if !done.isInitiator { lastGranted = (peer, now) }
             addLink(to: peer, at: now)
             links[peer]?.failures = 0
-            guard done.purpose != .available else { return finishAvailable(result, of: peer, at: now, &effects) }
-            links[peer]?.receiveBandwidth = result.receive ?? .zero
-            let believed = judge(result, of: peer, isAttested: done.purpose == .attested, at: now)
-            links[peer]?.sendBandwidth = believed
-            if done.purpose != .attested {
-                links[peer]?.receiveBurst = result.receiveBurst
-                links[peer]?.sendBurst = result.sendBurst
-                links[peer]?.wantsLongTrains = result.isShort
+            switch done.purpose {
+            case .available: return finishAvailable(result, of: peer, at: now, &effects)
+            case .attested: return finishAttested(result, of: peer, at: now, &effects)
+            case .routine, .requested: break
             }
+            guard let link = links[peer] else { return }
+            let believed = believed(result, of: peer, at: now)
+            links[peer]?.receiveBandwidth = result.receive ?? .zero
+            links[peer]?.sendBandwidth = believed
+            links[peer]?.receiveBurst = result.receiveBurst
+            links[peer]?.sendBurst = result.sendBurst
+            links[peer]?.refinements = link.wantsLongTrains && result.isShort ? link.refinements + 1 : 0
+            links[peer]?.wantsLongTrains = result.isShort
             links[peer]?.confidence = result.confidence
             links[peer]?.trains = result.trains
             links[peer]?.measuredAt = now
@@ -66,6 +70,14 @@ extension Probing {
         budget.spend(bytes: max(done.sentBytes, done.receivedBytes), linkSeconds: max(times[0], times[1]), at: now)
     }
 
+    private mutating func finishAttested(
+        _ result: TrainSession.Result, of peer: PeerID, at now: Instant, _ effects: inout [Effect]
+    ) {
+        decideDoubt(result, of: peer, at: now)
+        schedule(at: now, &effects)
+        if !isMeasuring(at: now) { notePublication(at: now + .milliseconds(200)) }
+    }
+
     private mutating func finishAvailable(
         _ result: TrainSession.Result, of peer: PeerID, at now: Instant, _ effects: inout [Effect]
     ) {
@@ -79,50 +91,11 @@ extension Probing {
         schedule(at: now, &effects)
     }
 
-    /// What the peer may be believed to receive. Its report is a claim; this end's clock and the tokens bound it, well if the
-    /// trains were long. So a claim that is more than twice what short trains bear out has to be proven by an attested one,
-    /// and what that did not bear out is not believed for an hour.
-    private mutating func judge(
-        _ result: TrainSession.Result, of peer: PeerID, isAttested: Bool, at now: Instant
-    ) -> Bandwidth {
-        guard let claim = result.send, let bound = result.sendBound else { return .zero }
-        let tolerated = 1 + LinkConsensus.toleratedDifference
-        func exceeds(_ rate: Bandwidth, _ factor: Double) -> Bool {
-            claim.bytesPerSecond > factor * rate.bytesPerSecond
-        }
-        if isAttested {
-            let isBorneOut = !exceeds(bound, tolerated)
-            let believed = isBorneOut ? claim : bound
-            links[peer]?.isContradicted = !isBorneOut
-            links[peer]?.wantsProof = false
-            links[peer]?.proven = (believed, now)
-            return believed
-        }
-        if let proven = links[peer]?.proven, now < proven.at + configuration.proofAge {
-            guard exceeds(proven.rate, tolerated) else {
-                links[peer]?.isContradicted = false
-                return claim
-            }
-            // It may have become faster; then it can prove that, too.
-            let isHonestSoFar = links[peer]?.isContradicted == false
-            links[peer]?.wantsProof = isHonestSoFar
-            return proven.rate
-        }
-        guard exceeds(bound, Self.suspicion) else { return claim }
-        links[peer]?.wantsProof = true
-        return bound
-    }
-
-    /// How far beyond the bound of short trains a claim begins to be doubted. On a busy machine a report is often later than a
-    /// short train is long, so that none is doubted for that alone.
-    private static let suspicion = Double.infinity
-
     /// What the next session with a peer is for.
-    private mutating func purpose(with peer: PeerID) -> TrainSession.Purpose {
+    private func purpose(with peer: PeerID) -> TrainSession.Purpose {
         guard let link = links[peer] else { return .routine }
-        if link.wantsProof, link.sendBandwidth > .zero { return .attested }
         if link.isRequested { return link.wantsAvailable && link.measuredAt != nil ? .available : .requested }
-        return link.measuredAt != nil && generator.unit() < configuration.attestedShare ? .attested : .routine
+        return link.doubt != nil ? .attested : .routine
     }
 
     private mutating func tokens() -> TrainTokens {
@@ -133,8 +106,9 @@ extension Probing {
     private func background(of peer: PeerID) -> TrainSession.Background {
         let link = links[peer]
         return TrainSession.Background(
-            roundTrip: link?.roundTrip.minimum ?? .milliseconds(100), send: link?.sendBandwidth ?? .zero,
-            receive: link?.receiveBandwidth ?? .zero)
+            roundTrip: link?.roundTrip.minimum ?? .milliseconds(100),
+            send: link?.doubt?.claim ?? link?.sendBandwidth ?? .zero, receive: link?.receiveBandwidth ?? .zero,
+            sendBorneOut: link?.doubt?.borneOut ?? .zero)
     }
 
     /// A peer that does not answer is tried again after a pause that doubles from half a second to a minute.
@@ -241,7 +215,7 @@ extension Probing {
         scheduleDeadline = nil
         guard configuration.measuresBandwidth, session == nil else { return }
         let requested = linkOrder.filter { links[$0]?.isRequested == true }
-        let doubted = linkOrder.filter { links[$0]?.wantsProof == true }
+        let doubted = linkOrder.filter { links[$0]?.doubt != nil }
         for peer in requested + doubted + waiting.filter({ links[$0]?.measuredAt == nil }) + partners {
             guard let due = sessionDue(with: peer, at: now) else { continue }
             guard now >= due else {
@@ -267,8 +241,9 @@ extension Probing {
     private mutating func sessionDue(with peer: PeerID, at now: Instant) -> Instant? {
         guard let link = links[peer], link.roundTrip.samples > 0 || link.isRequested else { return nil }
         if link.isRequested { return link.notBefore }
-        if link.wantsProof, let measuredAt = link.measuredAt {
-            return max(link.notBefore, measuredAt + configuration.grantInterval, budget.bearable(at: now))
+        if let doubt = link.doubt {
+            return max(
+                link.notBefore, doubt.nextAttempt, budget.begin(bytes: TrainSession.leastBytes, at: now))
         }
         let isMine =
             local < peer || members.count >= PartnerSelection.allPairsMembers || waiting.contains(peer)
@@ -277,7 +252,8 @@ extension Probing {
         if let measuredAt = link.measuredAt {
             let age =
                 link.wantsLongTrains && rate <= configuration.session.routineRate && !isMeasuring(at: now)
-                ? configuration.refinement : configuration.bandwidthAge
+                ? min(configuration.refinement * (1 << min(link.refinements, 10)), configuration.bandwidthAge)
+                : configuration.bandwidthAge
             due = measuredAt + age * (isMine ? 1 : 1.2)
         } else {
             due = max(link.since + (isMine ? configuration.firstSessionDelay : .seconds(15)), calmAt ?? now)

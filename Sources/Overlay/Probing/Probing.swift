@@ -28,13 +28,15 @@ package struct Probing: ProtocolCore {
         package var measuresBandwidth = true
         /// A bandwidth figure older than this is measured again.
         package var bandwidthAge: Duration = .seconds(570)
-        /// A figure that the budget kept coarse is made fine no earlier than after this.
+        /// A figure that the budget kept coarse is made fine no earlier than after this, and after twice as long each time that it
+        /// stays coarse.
         package var refinement: Duration = .seconds(15)
         /// In a large swarm the first choice of near partners is made after so long, later ones every `bandwidthAge`:
         /// membership's probes have told some round trips by then.
         package var firstNeighbours: Duration = .seconds(12)
-        /// The share of repeated measurements that are attested, and after how long what a peer has proven is forgotten.
-        package var attestedShare = 0.0
+        /// The share of repeated measurements that are followed by an attested one without any suspicion, and after how long
+        /// what a peer has proven is forgotten.
+        package var attestedShare = 0.125
         package var proofAge: Duration = .seconds(3600)
         /// Least pause between two sessions granted to the same peer, so that nobody can keep us sending.
         package var grantInterval: Duration = .seconds(1)

@@ -13,8 +13,10 @@ extension TrainSession {
         switch purpose {
         case .attested where known > 0:
             let rate = known * policy.attestedExcess
-            let packets = rate * policy.attestedDuration.seconds / Double(Limits.datagramBytes)
-            let count = Int(min(packets, Double(TrainPacket.maximumCount)))
+            var bytes = rate * policy.attestedDuration.seconds
+            let borneOut = background.sendBorneOut.bytesPerSecond
+            if borneOut > 0 { bytes = min(bytes, borneOut * policy.attestedMaximum.seconds) }
+            let count = Int(min(bytes / Double(Limits.datagramBytes), Double(TrainPacket.maximumCount)))
             return (max(count, policy.minimumPackets), pace(rate))
         case .available where known > 0:
             // Low and high rates in turn, so that a change of the load meets all of them.
@@ -31,7 +33,15 @@ extension TrainSession {
     private var nextSize: Int {
         guard let last = outgoing.last else { return policy.minimumPackets }
         guard purpose != .routine || last.estimate.tail <= policy.routineRate else { return last.count }
-        let sized = min(policy.packets(at: last.estimate.tail), last.count * policy.growth)
+        var sized = min(policy.packets(at: last.estimate.tail), last.count * policy.growth)
+        // Jitter of some milliseconds spoils trains of ten: longer ones then, if they do not take the link for too long.
+        let trains = counted(outgoing)
+        let longer = sized * policy.stretch
+        if trains.count >= policy.trains, TrainEstimator.spread(trains.map(\.estimate.tail)) > policy.agreement,
+            last.estimate.tail.seconds(forBytes: Double(longer * Limits.datagramBytes)) <= policy.longest.seconds
+        {
+            sized = longer
+        }
         let affordable = affordableBytes / (Limits.datagramBytes * policy.trains)
         return min(max(last.count, min(sized, affordable)), policy.maximumPackets)
     }
@@ -76,9 +86,12 @@ extension TrainSession {
                         : $0.count == 2 && TrainEstimator.spread($0) <= policy.closeAgreement
                 }
         let (receive, send) = (TrainEstimator.combine(rates[0]), TrainEstimator.combine(rates[1]))
+        let best = sent.max { $0.bound < $1.bound }
         return Result(
             receive: receive, send: send, receiveBurst: burst(received), sendBurst: burst(sent),
-            sendBound: sent.map(\.bound).max(), sendAvailable: available(outgoing, background.send),
+            sendBound: best?.bound, sendLateness: sent.map(\.lateness).min(),
+            sendBoundTime: best.map { .nanoseconds(Int64(max($0.seconds, 0) * 1e9)) }, sendSlip: slip,
+            sendAvailable: available(outgoing, background.send),
             receiveAvailable: available(incoming, background.receive),
             confidence: receive == nil && send == nil ? .roundTripOnly : isFine ? .fine : .coarse,
             trains: received.count + sent.count, isShort: isShort, wasGranted: isGranted)

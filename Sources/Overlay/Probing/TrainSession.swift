@@ -18,11 +18,18 @@ package struct TrainSession: Sendable {
         /// An attested train lasts so long, so that delays of some milliseconds are no excuse, and fills the link for sure.
         package var attestedDuration: Duration = .milliseconds(100)
         package var attestedExcess = 1.1
+        /// ... and so long at most at what is already borne out, because a lie of ten times would take a second to send.
+        package var attestedMaximum: Duration = .milliseconds(400)
+        /// Long trains leave in small clumps, which costs far less and does not matter to them.
+        package var clump: Duration = .milliseconds(2)
         /// A link that reads faster than this keeps its short trains, and a coarse figure, unless somebody asks for more: no
         /// stream of a training job needs to know, and it might be a loopback device that costs only processor time.
         package var routineRate = Bandwidth(bitsPerSecond: 2e9)
         /// How long a sized train should take at the narrowest link.
         package var duration: Duration = .milliseconds(10)
+        /// Trains that disagree are followed by so many times longer ones, if these take no longer than this.
+        package var stretch = 3
+        package var longest: Duration = .milliseconds(50)
         /// A train has at most so many times the packets of the one before, since a short train's figure may be wrong.
         package var growth = 4
         /// Trains each way that count, if they agree.
@@ -69,11 +76,16 @@ package struct TrainSession: Sendable {
         /// Known rates in both directions; zero if unknown.
         package var send: Bandwidth
         package var receive: Bandwidth
+        /// What the sender's clock bears out of the rate from here; zero if nobody doubts it.
+        package var sendBorneOut: Bandwidth
 
-        package init(roundTrip: Duration, send: Bandwidth = .zero, receive: Bandwidth = .zero) {
+        package init(
+            roundTrip: Duration, send: Bandwidth = .zero, receive: Bandwidth = .zero, sendBorneOut: Bandwidth = .zero
+        ) {
             self.roundTrip = roundTrip
             self.send = send
             self.receive = receive
+            self.sendBorneOut = sendBorneOut
         }
     }
 
@@ -99,6 +111,12 @@ package struct TrainSession: Sendable {
         package var sendBurst: Bandwidth?
         /// The most that the peer can have received, by its proofs and this end's clock: the best of the trains that count.
         package var sendBound: Bandwidth?
+        /// By how much the peer's reports came later than its figures explain: the least of the trains that count.
+        package var sendLateness: Duration?
+        /// How long the train behind `sendBound` took from here and back, less the round trip.
+        package var sendBoundTime: Duration?
+        /// The most that a packet of a paced train left later than its pace has it, because this machine was busy.
+        package var sendSlip: Duration
         /// What other traffic leaves free in each direction; only after a session for that.
         package var sendAvailable: Bandwidth?
         package var receiveAvailable: Bandwidth?
@@ -112,6 +130,8 @@ package struct TrainSession: Sendable {
     }
 
     struct Sample: Sendable {
+        /// From the train's begin to its report, less the round trip.
+        var seconds = 0.0
         var estimate: TrainEstimate
         /// Packets sent.
         var count: Int
@@ -119,6 +139,8 @@ package struct TrainSession: Sendable {
         var paced: Bandwidth
         /// What the sender's clock and the receiver's proof allow.
         var bound = Bandwidth.zero
+        /// Time from the train's begin to its report beyond the round trip and what the reported rate explains.
+        var lateness: Duration = .zero
     }
 
     /// The train that is being sent, or was sent last.
@@ -133,6 +155,8 @@ package struct TrainSession: Sendable {
         var next: UInt16 = 0
 
         var isOver: Bool { next == count }
+        /// How long it takes at its pace.
+        var nominal: Duration { .nanoseconds(Int64(count) * Int64(pace)) }
         var rate: Bandwidth {
             pace == 0 ? .zero : Bandwidth(bytesPerSecond: Double(Limits.datagramBytes) * 1e9 / Double(pace))
         }
@@ -175,6 +199,7 @@ package struct TrainSession: Sendable {
     private(set) var completedTrains = 0
     private var dispatch: Dispatch?
     private var reception: Reception?
+    private(set) var slip = Duration.zero
     /// Bytes that may still be spent on longer trains.
     var affordableBytes: Int { max(allowance - sentBytes, 0) }
 
@@ -264,10 +289,12 @@ package struct TrainSession: Sendable {
         let estimate = TrainEstimate(
             tail: min(report.tail, TrainEstimator.ceiling), head: min(report.head, TrainEstimator.ceiling),
             received: Int(report.received), span: report.span)
+        let explained = max(estimate.tail.seconds(forBytes: bytes), sent.nominal.seconds)
         outgoing.append(
             Sample(
-                estimate: estimate, count: Int(sent.count), paced: sent.rate,
-                bound: min(bound, TrainEstimator.ceiling)))
+                seconds: seconds, estimate: estimate, count: Int(sent.count), paced: sent.rate,
+                bound: min(bound, TrainEstimator.ceiling),
+                lateness: .nanoseconds(Int64(max(seconds - explained, 0) * 1e9))))
     }
 
     /// The initiator ended the session.
@@ -322,6 +349,9 @@ package struct TrainSession: Sendable {
         guard var current = dispatch else { return [] }
         dispatch = nil  // so that its array is not copied
         var actions: [Action] = []
+        if current.pace > 0 {
+            slip = max(slip, now - current.startedAt - .nanoseconds(Int64(current.next) * Int64(current.pace)))
+        }
         while !current.isOver, now >= current.startedAt + .nanoseconds(Int64(current.next) * Int64(current.pace)) {
             let packet = TrainPacket(
                 session: identifier, train: current.train, index: current.next, count: current.count,
@@ -329,9 +359,12 @@ package struct TrainSession: Sendable {
             actions.append(.send([.train(packet)]))
             current.next += 1
         }
-        deadline =
-            current.isOver
-            ? now + patience : current.startedAt + .nanoseconds(Int64(current.next) * Int64(current.pace))
+        if current.isOver {
+            deadline = now + patience
+        } else {
+            let next = current.startedAt + .nanoseconds(Int64(current.next) * Int64(current.pace))
+            deadline = purpose == .attested ? max(next, now + policy.clump) : next
+        }
         dispatch = current
         return actions
     }

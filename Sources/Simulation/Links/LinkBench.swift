@@ -24,6 +24,25 @@ package struct LinkBench {
         package init(rate: Bandwidth) { self.rate = rate }
     }
 
+    /// When the machine of a core is busy with something else: it runs and rests for random times in turn. What arrives in a
+    /// rest keeps the time at which it arrived, as with stamps of the operating system, but is handled afterwards.
+    package struct Busyness: Sendable {
+        /// Means of exponential distributions.
+        package var run: Duration
+        package var rest: Duration
+
+        package init(run: Duration, rest: Duration) {
+            self.run = run
+            self.rest = rest
+        }
+    }
+
+    private struct MachineState {
+        /// The present or next rest.
+        var restBegins = Instant(nanoseconds: 0)
+        var restEnds = Instant(nanoseconds: 0)
+    }
+
     private struct WayState {
         var cardFree = Instant(nanoseconds: 0)
         var free = Instant(nanoseconds: 0)
@@ -34,11 +53,13 @@ package struct LinkBench {
 
     private enum Event {
         case entry(to: Int, ProbingMessage, bytes: Int)
-        case delivery(to: Int, ProbingMessage)
+        case delivery(to: Int, ProbingMessage, stamp: Instant)
     }
 
     /// Both directions; index 0 leads from core 0 to core 1.
     package var ways: [Way]
+    /// How busy the cores' machines are; `nil` for not at all.
+    package var busyness: Busyness?
     /// What each core multiplies the rates of its reports and of its published links by.
     package var inflation = [1.0, 1.0]
     package private(set) var time = Instant(nanoseconds: 0)
@@ -51,6 +72,7 @@ package struct LinkBench {
 
     private var cores: [Probing]
     private var states = [WayState(), WayState()]
+    private var machines = [MachineState(), MachineState()]
     private var queue = EventQueue<Event>()
     private var generator: SeededGenerator
     /// The sender's card and what leads from it to the link.
@@ -92,9 +114,11 @@ package struct LinkBench {
     }
 
     /// Hands an input to a core at the present time.
-    package mutating func give(_ input: Probing.Input, to core: Int) {
+    package mutating func give(_ input: Probing.Input, to core: Int) { give(input, to: core, stamp: time) }
+
+    private mutating func give(_ input: Probing.Input, to core: Int, stamp: Instant) {
         var effects: [Probing.Effect] = []
-        cores[core].handle(input, at: time, into: &effects)
+        cores[core].handle(input, at: stamp, into: &effects)
         for effect in effects {
             switch effect {
             case .send(let messages, _): for message in messages { send(inflated(message, core), from: core) }
@@ -116,7 +140,9 @@ package struct LinkBench {
     package mutating func run(for duration: Duration, until condition: (LinkBench) -> Bool = { _ in false }) -> Bool {
         let end = time + duration
         while !condition(self) {
-            let timers = (0..<2).compactMap { core in cores[core].nextDeadline.map { (at: max($0, time), core: core) } }
+            let timers = (0..<2).compactMap { core in
+                cores[core].nextDeadline.map { (at: max($0, time, restEnd(of: core) ?? time), core: core) }
+            }
             let timer = timers.min { ($0.at, $0.core) < ($1.at, $1.core) }
             let next = min(queue.nextInstant ?? end, timer?.at ?? end)
             guard next < end || queue.nextInstant == end else {
@@ -128,7 +154,7 @@ package struct LinkBench {
                 happen(event)
             } else if let timer {
                 time = timer.at
-                give(.timer, to: timer.core)
+                if restEnd(of: timer.core) == nil { give(.timer, to: timer.core) }
             }
         }
         return true
@@ -166,9 +192,24 @@ package struct LinkBench {
                 if arrival > states[way].interruptAt { states[way].interruptAt = arrival + ways[way].coalescing }
                 arrival = states[way].interruptAt
             }
-            queue.push(.delivery(to: receiver, message), at: arrival)
-        case .delivery(let receiver, let message): give(.receive(message, from: peers[1 - receiver]), to: receiver)
+            queue.push(.delivery(to: receiver, message, stamp: arrival), at: arrival)
+        case .delivery(let receiver, let message, let stamp):
+            if let later = restEnd(of: receiver) {
+                queue.push(event, at: later)
+            } else {
+                give(.receive(message, from: peers[1 - receiver]), to: receiver, stamp: stamp)
+            }
         }
+    }
+
+    /// When a core's machine has time again; `nil` if it has now.
+    private mutating func restEnd(of core: Int) -> Instant? {
+        guard let busyness else { return nil }
+        while machines[core].restEnds <= time {
+            machines[core].restBegins = machines[core].restEnds + busyness.run * generator.exponential()
+            machines[core].restEnds = machines[core].restBegins + busyness.rest * generator.exponential()
+        }
+        return time >= machines[core].restBegins ? machines[core].restEnds : nil
     }
 
     /// When something has passed the link; `nil` if its queue is full.

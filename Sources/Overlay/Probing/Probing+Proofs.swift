@@ -1,0 +1,155 @@
+import Primitives
+
+/// A claim of a peer that it has to prove, and how far it has.
+struct Doubt: Sendable {
+    /// What the peer says it receives.
+    let claim: Bandwidth
+    /// The most that this end's clock has borne out so far; zero if nothing was tried. It sizes the next train, too.
+    var borneOut: Bandwidth
+    /// Whether what was borne out at the beginning came from trains so long that it counts.
+    let isBoundLong: Bool
+    /// Whether the claim looked wrong; else it was picked at random, and is believed meanwhile.
+    let isSuspicion: Bool
+    let since: Instant
+    var nextAttempt: Instant
+    /// Attested sessions so far, those of them whose train left here about at its pace, and those that kept it all the time.
+    var attempts = 0
+    var decisive = 0
+    var exact = 0
+    /// Attested sessions before the claim is not believed.
+    let maximumAttempts: Int
+}
+
+/// What a peer may be believed to receive.
+///
+/// Its report is a claim; the tokens and this end's own clock bound it, well only if the trains were long. On a busy machine a
+/// short train's report is often later than the train is long, so lateness never condemns a peer by itself: it makes a doubt,
+/// which attested trains decide. Those run at the claimed rate, and of several attempts the best one counts, because a busy
+/// machine is late only sometimes and a liar is at every time.
+extension Probing {
+    /// What the rate to a peer is after a session with the usual trains.
+    mutating func believed(_ result: TrainSession.Result, of peer: PeerID, at now: Instant) -> Bandwidth {
+        guard let claim = result.send, let bound = result.sendBound, let link = links[peer] else { return .zero }
+        if let proof = link.proof, now < proof.at + configuration.proofAge, !Self.isNear(link) {
+            guard Self.exceeds(claim, proof.rate) else {
+                links[peer]?.isContradicted = false
+                links[peer]?.doubt = nil
+                pickAtRandom(claim, of: peer, at: now)
+                return claim
+            }
+            // Another chance with every measurement: the machine may have been busy, or the link has become faster.
+            let attempts = link.isContradicted ? 1 : Self.attempts
+            doubt(claim, of: peer, borneOut: proof.rate, attempts: attempts, isSuspicion: link.isContradicted, at: now)
+            if link.isContradicted { return proof.rate }
+        } else {
+            links[peer]?.isContradicted = false
+            links[peer]?.proof = nil
+        }
+        if isSuspicious(claim, lateness: result.sendLateness ?? .zero, bound: bound, link) {
+            let isLong = (result.sendBoundTime ?? .zero) >= Self.longEnough
+            doubt(
+                claim, of: peer, borneOut: min(bound, claim), isBoundLong: isLong, attempts: Self.attempts,
+                isSuspicion: true, at: now)
+        } else if links[peer]?.proof == nil {
+            links[peer]?.doubt = nil
+            pickAtRandom(claim, of: peer, at: now)
+        }
+        return claim
+    }
+
+    private func isSuspicious(
+        _ claim: Bandwidth, lateness: Duration, bound: Bandwidth, _ link: ProbedLink
+    ) -> Bool {
+        // Nobody can seem nearer than it is, and between processes of one busy machine lateness is usual and long trains cost
+        // its processor time.
+        guard !Self.isNear(link) else { return false }
+        // The trains of fast links are too short to say anything.
+        if claim > configuration.session.routineRate { return true }
+        return lateness >= Self.suspiciousLateness && Self.exceeds(claim, bound, Self.gross)
+    }
+
+    private mutating func pickAtRandom(_ claim: Bandwidth, of peer: PeerID, at now: Instant) {
+        guard let link = links[peer], link.measuredAt != nil, !Self.isNear(link),
+            generator.unit() < configuration.attestedShare
+        else { return }
+        doubt(claim, of: peer, borneOut: .zero, attempts: Self.attempts, isSuspicion: false, at: now)
+    }
+
+    private mutating func doubt(
+        _ claim: Bandwidth, of peer: PeerID, borneOut: Bandwidth, isBoundLong: Bool = true, attempts: Int,
+        isSuspicion: Bool,
+        at now: Instant
+    ) {
+        let isNew = links[peer]?.doubt.map { isSuspicion && !$0.isSuspicion || Self.exceeds(claim, $0.claim) } ?? true
+        guard isNew else { return }
+        links[peer]?.doubt = Doubt(
+            claim: claim, borneOut: borneOut, isBoundLong: isBoundLong, isSuspicion: isSuspicion, since: now,
+            nextAttempt: now + configuration.grantInterval * (1 + generator.unit()), maximumAttempts: attempts)
+    }
+
+    /// Takes in an attested session: how much of the claim it bears out. It changes no other figure, because a long train from
+    /// a busy machine measures that machine.
+    mutating func decideDoubt(_ result: TrainSession.Result, of peer: PeerID, at now: Instant) {
+        guard var doubt = links[peer]?.doubt else { return }
+        doubt.attempts += 1
+        if result.sendSlip <= configuration.session.attestedDuration / 4, let reading = result.send,
+            let bound = result.sendBound, let lateness = result.sendLateness
+        {
+            let isInTime = lateness <= configuration.session.attestedDuration * LinkConsensus.toleratedDifference
+            let isExact = result.sendSlip <= configuration.session.clump * 2
+            let borneOut = isInTime ? reading : min(reading, bound)
+            doubt.borneOut = doubt.decisive == 0 && !doubt.isBoundLong ? borneOut : max(doubt.borneOut, borneOut)
+            doubt.decisive += 1
+            if isExact { doubt.exact += 1 }
+            // A reading in time that is less, but not by far, is what the peer honestly read: short trains are misread by so much.
+            let isLess = Self.exceeds(doubt.claim, doubt.borneOut, isInTime ? Self.gross : Self.tolerated)
+            if !isLess { return settle(doubt.claim, of: peer, isContradicted: false, at: now) }
+            if isInTime && isExact { return settle(doubt.borneOut, of: peer, isContradicted: false, at: now) }
+        }
+        let pause = configuration.grantInterval * (1 << min(doubt.attempts, Self.longestPause))
+        doubt.nextAttempt = now + pause * (1 + generator.unit())
+        links[peer]?.doubt = doubt
+        // What is less than a lie of twice as much is more likely a busy machine, and gets more time.
+        let isGross = Self.exceeds(doubt.claim, doubt.borneOut, Self.gross)
+        guard doubt.attempts >= (isGross ? doubt.maximumAttempts : Self.attempts * 3) else { return }
+        links[peer]?.doubt = nil
+        // If this end could not keep the pace, nothing is known against the peer.
+        guard isGross ? doubt.decisive > 0 : doubt.exact >= Self.attempts, doubt.borneOut > .zero else { return }
+        settle(doubt.borneOut, of: peer, isContradicted: true, at: now)
+    }
+
+    private mutating func settle(_ rate: Bandwidth, of peer: PeerID, isContradicted: Bool, at now: Instant) {
+        links[peer]?.isContradicted = isContradicted
+        links[peer]?.sendBandwidth = rate
+        links[peer]?.doubt = nil
+        links[peer]?.proof = (rate, now)
+    }
+
+    /// What is published of a rate in doubt: nothing new before it is decided, if that does not take too long.
+    func publishedRate(_ link: ProbedLink, at now: Instant) -> Bandwidth? {
+        guard let doubt = link.doubt, doubt.isSuspicion else { return link.sendBandwidth }
+        guard now >= doubt.since + Self.patience else { return nil }
+        let isGross = doubt.decisive > 0 && Self.exceeds(link.sendBandwidth, doubt.borneOut, Self.gross)
+        return isGross ? doubt.borneOut : link.sendBandwidth
+    }
+
+    private static func exceeds(_ rate: Bandwidth, _ limit: Bandwidth, _ factor: Double = tolerated) -> Bool {
+        rate.bytesPerSecond > factor * limit.bytesPerSecond
+    }
+
+    private static func isNear(_ link: ProbedLink) -> Bool { link.roundTrip.minimum.map { $0 < near } ?? false }
+
+    /// Lateness that all trains of a session on a busy machine seldom have; a guess.
+    private static let suspiciousLateness = Duration.milliseconds(20)
+    private static let tolerated = 1 + LinkConsensus.toleratedDifference
+    private static let gross = 2.0
+    /// So long a train bounds a rate to a few percent.
+    private static let longEnough = Duration.milliseconds(50)
+    /// The pause before an attempt is at most this power of two times the first one: about a minute.
+    private static let longestPause = 5
+    /// Attempts, each after twice the pause before: half a minute, in which a busy machine is in time once.
+    private static let attempts = 4
+    private static let near = Duration.milliseconds(1)
+    /// Longer than the attempts take.
+    private static let patience = Duration.seconds(45)
+}
