@@ -27,6 +27,8 @@ package enum OverlayInput: Sendable {
     case measureAvailable(PeerID)
     /// Ask a peer to measure its link to another one, which a plan leans on.
     case ask(PeerID, target: PeerID)
+    /// Real streams carried this to a peer since the last sample of it.
+    case delivered(PeerID, DeliverySample)
     /// One round trip now; answered by `OverlayEvent.pinged`.
     case ping(PeerID)
     /// The founder of a closed swarm admits or revokes a peer.

@@ -149,6 +149,8 @@ package struct OverlayNode: ProtocolCore {
         case .measureAvailable(let peer):
             probing.handle(.measureAvailable(peer), at: now, into: &routed.probing)
         case .ask(let peer, let target): probing.handle(.ask(peer, target: target), at: now, into: &routed.probing)
+        case .delivered(let peer, let sample):
+            probing.handle(.delivered(peer, sample), at: now, into: &routed.probing)
         case .ping(let peer):
             membership.handle(.ping(peer), at: now, into: &routed.membership)
         case .decide(let statement): admission.handle(.decide(statement), at: now, into: &routed.admission)

@@ -51,6 +51,9 @@ package struct ProbedLink: Sendable {
     var proof: (rate: Bandwidth, at: Instant)?
     /// Whether its last trains were shorter than the rate asks for.
     var wantsLongTrains = false
+    /// What real streams to the peer tell of the rate, and when they last bore it out.
+    package internal(set) var passive = PassiveMonitor()
+    package internal(set) var confirmedAt: Instant?
     /// Sessions in a row that were to make a coarse figure fine, in vain.
     var refinements = 0
 

@@ -249,7 +249,7 @@ extension Probing {
             local < peer || members.count >= PartnerSelection.allPairsMembers || waiting.contains(peer)
         let rate = max(link.sendBandwidth, link.receiveBandwidth)
         var due: Instant
-        if let measuredAt = link.measuredAt {
+        if let measuredAt = freshSince(link) {
             let age =
                 link.wantsLongTrains && rate <= configuration.session.routineRate && !isMeasuring(at: now)
                 ? min(configuration.refinement * (1 << min(link.refinements, 10)), configuration.bandwidthAge)

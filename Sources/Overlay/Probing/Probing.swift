@@ -47,6 +47,7 @@ package struct Probing: ProtocolCore {
         /// Links that wait to be measured at others' wish; asked for more, the peer does nothing.
         package var maximumAsked = 16
         package var session = TrainSession.Policy()
+        package var passive = PassiveMonitor.Policy()
         package var publication = LinkPublisher.Policy()
 
         package init() {}
@@ -69,6 +70,8 @@ package struct Probing: ProtocolCore {
         case measureAvailable(PeerID)
         /// Someone wants two other peers to measure the link between them; the first is asked.
         case ask(PeerID, target: PeerID)
+        /// Real streams carried this to a peer.
+        case delivered(PeerID, DeliverySample)
         /// Someone wants a single round trip to this peer.
         case ping(PeerID)
     }
@@ -182,6 +185,7 @@ package struct Probing: ProtocolCore {
         case .measure(let peer): measure(peer, available: false, at: now, &effects)
         case .measureAvailable(let peer): measure(peer, available: true, at: now, &effects)
         case .ask(let peer, let target): effects.append(.send([.ask(target: target.prefix)], to: peer))
+        case .delivered(let peer, let sample): record(sample, to: peer, at: now, &effects)
         case .ping(let peer): sendEcho(to: peer, isPing: true, at: now, &effects)
         }
     }

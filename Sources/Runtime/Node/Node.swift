@@ -148,10 +148,14 @@ package actor Node {
                 }
             })
         background.append(
-            Task { [weak self] in
+            Task { [weak self, hub, driver] in
+                var meter = DeliveryMeter()
                 while !Task.isCancelled {
                     try? await Task.sleep(for: Node.networkCheckInterval)
                     await self?.followNetwork()
+                    for (peer, sample) in meter.take(hub.progress, at: MonotonicClock.now) {
+                        driver.input(.delivered(peer, sample))
+                    }
                 }
             })
         log.info(

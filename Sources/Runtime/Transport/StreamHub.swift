@@ -127,6 +127,21 @@ package final class StreamHub: Sendable {
         for link in links { link.closeAll() }
     }
 
+    /// What the streams to each peer have done, the classes together.
+    package var progress: [DeliveryMeter.Progress] {
+        var all: [DeliveryMeter.Progress] = []
+        for link in state.withLock({ state in state.order.compactMap { state.links[$0] } }) {
+            let (bytes, since) = link.progress
+            if let place = all.firstIndex(where: { $0.peer == link.peer }) {
+                all[place].bytes += bytes
+                all[place].saturatedSince = [all[place].saturatedSince, since].compactMap { $0 }.min()
+            } else {
+                all.append(DeliveryMeter.Progress(peer: link.peer, bytes: bytes, saturatedSince: since))
+            }
+        }
+        return all
+    }
+
     /// What passed so far, in the order in which peers and classes were first used.
     package var counters: [StreamCounters] {
         state.withLock { state in state.order.compactMap { state.links[$0] } }.map(\.counters)

@@ -70,6 +70,8 @@ final class StreamLink: Sendable {
         var inboxBytes = 0
         var isDraining = false
         var counters: StreamCounters
+        /// Since when there has always been something to send; `nil` while there is not.
+        var saturatedSince: Instant?
     }
 
     init(
@@ -85,6 +87,11 @@ final class StreamLink: Sendable {
 
     var counters: StreamCounters { state.withLock { $0.counters } }
 
+    /// Bytes sent so far, and since when there has always been something to send.
+    var progress: (bytes: UInt64, saturatedSince: Instant?) {
+        state.withLock { ($0.counters.bytesSent, $0.connections.isEmpty ? nil : $0.saturatedSince) }
+    }
+
     // MARK: Sending
 
     func reserveID() -> UInt64 {
@@ -98,6 +105,7 @@ final class StreamLink: Sendable {
     func enqueue(_ message: OutgoingMessage) -> Bool {
         let (connection, mustDial) = state.withLock { state in
             state.outbox.append(message)
+            if state.saturatedSince == nil { state.saturatedSince = MonotonicClock.now }
             guard state.connections.isEmpty else { return (state.connections.first, false) }
             defer { state.isDialling = true }
             return (nil, !state.isDialling)
@@ -118,7 +126,11 @@ final class StreamLink: Sendable {
     /// The next message for this connection; `nil` if there is none or another connection does the sending.
     func nextMessage(for connection: StreamConnection) -> OutgoingMessage? {
         state.withLock { state in
-            guard state.connections.first === connection, !state.outbox.isEmpty else { return nil }
+            guard state.connections.first === connection else { return nil }
+            guard !state.outbox.isEmpty else {
+                state.saturatedSince = nil
+                return nil
+            }
             return state.outbox.removeFirst()
         }
     }

@@ -71,6 +71,54 @@ enum LinkTable {
         }
     }
 
+    /// Seconds from the moment at which the rate of a link in use halves until both ends say so. A stream from core 0 takes nine
+    /// tenths of what there is; each second it carries that, give or take a twentieth.
+    static func halvingInUse(runs: Int, seed: UInt64) -> Figures {
+        var way = LinkBench.Way(rate: Bandwidth(bitsPerSecond: 100e6))
+        way.load = streamShare
+        let back = LinkBench.Way(rate: way.rate)
+        return figures(runs, seed, at: 1) { bench in
+            var generator = SeededGenerator(seed: bench.peers[0].prefix)
+            bench.ways[0].load = 0
+            bench.run(for: .seconds(10))
+            bench.ways[0].load = streamShare
+            stream(in: &bench, seconds: 20 + generator.unit() * 600, &generator)
+            let half = Bandwidth(bitsPerSecond: 50e6)
+            bench.ways[0].rate = half
+            let start = bench.time
+            let noticed = stream(in: &bench, seconds: 600, &generator) { bench in
+                [bench.link(of: 0)?.sendBandwidth, bench.link(of: 1)?.receiveBandwidth].allSatisfy {
+                    error($0 ?? .zero, half) < 0.15
+                }
+            }
+            return noticed ? [(bench.time - start).seconds] : []
+        } ways: {
+            [way, back]
+        }
+    }
+
+    private static let streamShare = 0.9
+
+    /// Runs with a stream from core 0, of which the core hears every second.
+    @discardableResult
+    private static func stream(
+        in bench: inout LinkBench, seconds: Double, _ generator: inout SeededGenerator,
+        until condition: (LinkBench) -> Bool = { _ in false }
+    ) -> Bool {
+        var left = seconds
+        while left > 0 {
+            let rate = bench.ways[0].rate.bytesPerSecond * streamShare
+            let step = min(left, 1)
+            if bench.run(for: .nanoseconds(Int64(step * 1e9)), until: condition) { return true }
+            let bytes = rate * step * (0.95 + 0.1 * generator.unit())
+            let sample = DeliverySample(
+                bytes: UInt64(bytes), duration: .nanoseconds(Int64(step * 1e9)), isSaturated: true)
+            bench.give(.delivered(bench.peers[1], sample), to: 0)
+            left -= step
+        }
+        return false
+    }
+
     /// By how much one end that claims ten times as much inflates the link, in the direction where that is more. Every such
     /// pair has to be flagged.
     static func liar(runs: Int, seed: UInt64) -> Figures {
@@ -184,6 +232,9 @@ extension ScenarioTable {
         return capacity + available + [
             row("halving-idle", "an idle link's rate halves", "until both ends know, worst", "s", atMost: 600) {
                 LinkTable.halving(runs: runs, seed: seed)
+            },
+            row("halving-in-use", "the rate of a link in use halves", "until both ends know, worst", "s", atMost: 10) {
+                LinkTable.halvingInUse(runs: runs, seed: seed)
             },
             row("one-liar", "one end claims ten times as much", "inflation of the link, worst", "x", atMost: 1.1) {
                 LinkTable.liar(runs: runs, seed: seed)

@@ -116,9 +116,11 @@ import Wire
         let held = sent.values.count
         #expect(held < 40, "\(held) MiB were taken although nobody reads")
         #expect(bulk.values.isEmpty)
+        #expect(one.hub.progress.first?.saturatedSince != nil, "there was always something to send")
         await gate.open()
         try await sender.value
         #expect(try await bulk.wait(for: 64).count == 64)
+        #expect(one.hub.progress.map(\.saturatedSince) == [nil], "everything is sent")
         await one.hub.close()
         await two.hub.close()
     }
