@@ -97,7 +97,7 @@ struct PlannerTests {
             ))
         #expect(
             message {
-                $0.graph.nodes = []; $0.graph.rates = []; $0.graph.latencies = []
+                $0.graph = LinkGraph(nodes: [], digest: $0.graph.digest)
             } == "there are no peers to plan for")
         #expect(message { $0.shape.stages = 5 }.hasPrefix("5 stages need at least as many layers"))
     }

@@ -188,26 +188,27 @@ package struct PlanningProblemFile: Decodable, Sendable {
     }
 
     private func graph() -> LinkGraph {
-        var graph = LinkGraph(
-            nodes: peers.map { peer in
-                LinkGraph.Node(
-                    name: peer.name, flopsPerSecond: peer.flopsPerSecond, memoryBytes: peer.memoryBytes,
-                    uplinkBytesPerSecond: peer.uplinkBitsPerSecond.map { $0 / 8 },
-                    downlinkBytesPerSecond: peer.downlinkBitsPerSecond.map { $0 / 8 },
-                    memoryBytesPerSecond: peer.memoryBytesPerSecond, pricePerHour: peer.pricePerHour)
-            }, digest: Digest.sha256([UInt8]()))
-        let latencies = sites?.latencySeconds ?? latencySeconds ?? []
-        let rates = sites?.bandwidthBitsPerSecond ?? bandwidthBitsPerSecond ?? []
-        let places = peers.indices.map { sites == nil ? $0 : peers[$0].site ?? 0 }
-        for source in peers.indices {
-            for target in peers.indices where target != source {
-                graph.setLink(
-                    from: source, to: target,
-                    latency: latencies[places[source]][places[target]].map { .measured($0) },
-                    bytesPerSecond: rates[places[source]][places[target]].map { .measured($0 / 8) })
-            }
+        let nodes = peers.map { peer in
+            LinkGraph.Node(
+                name: peer.name, flopsPerSecond: peer.flopsPerSecond, memoryBytes: peer.memoryBytes,
+                uplinkBytesPerSecond: peer.uplinkBitsPerSecond.map { $0 / 8 },
+                downlinkBytesPerSecond: peer.downlinkBitsPerSecond.map { $0 / 8 },
+                memoryBytesPerSecond: peer.memoryBytesPerSecond, pricePerHour: peer.pricePerHour)
         }
-        graph.digest = Digest.sha256(graph.wireBytes)
+        func table(_ rows: [[Double?]], scale: Double) -> LinkTable<LinkEstimate> {
+            var values = rows.joined().map { $0.map { LinkEstimate.measured($0 * scale) } ?? .unknown }
+            if sites != nil {
+                return LinkTable(
+                    places: peers.map { $0.site ?? 0 }, width: rows.count, values: values, own: .unknown)
+            }
+            for peer in peers.indices { values[peer * peers.count + peer] = .unknown }
+            return LinkTable(peers: peers.count, values: values, own: .unknown)
+        }
+        var graph = LinkGraph(
+            nodes: nodes, latencies: table(sites?.latencySeconds ?? latencySeconds ?? [], scale: 1),
+            rates: table(sites?.bandwidthBitsPerSecond ?? bandwidthBitsPerSecond ?? [], scale: 1 / 8),
+            digest: Digest.sha256([UInt8]()))
+        graph.digest = graph.contentDigest
         return graph
     }
 

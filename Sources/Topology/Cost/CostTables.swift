@@ -8,9 +8,9 @@ package struct CostTables: Sendable {
     package let secondsPerFlop: [Double]
     package let memoryBytes: [Double]
     /// One-way latency in seconds, row-major.
-    package let latency: [Double]
+    package let latency: LinkTable<Double>
     /// Seconds for a byte over a link by itself, row-major.
-    package let secondsPerByte: [Double]
+    package let secondsPerByte: LinkTable<Double>
     /// Seconds for a byte into and out of the access link, zero where it is not known to be a limit.
     package let uplinkSecondsPerByte: [Double]
     package let downlinkSecondsPerByte: [Double]
@@ -58,8 +58,11 @@ package struct CostTables: Sendable {
         microBatches = problem.batch.microBatches
         secondsPerFlop = graph.nodes.map { 1 / $0.flopsPerSecond }
         memoryBytes = graph.nodes.map(\.memoryBytes)
-        latency = graph.latencies.map { $0.isKnown ? $0.value : 0 }
-        secondsPerByte = graph.rates.map { $0.isKnown && $0.value > 0 ? 1 / $0.value : 0 }
+        let isUniform = graph.latencies.isShaped(as: graph.rates)
+        latency = (isUniform ? graph.latencies : graph.latencies.filled).mapLinks { $0.isKnown ? $0.value : 0 }
+        secondsPerByte = (isUniform ? graph.rates : graph.rates.filled).mapLinks {
+            $0.isKnown && $0.value > 0 ? 1 / $0.value : 0
+        }
         uplinkSecondsPerByte = graph.nodes.map { node in node.uplinkBytesPerSecond.map { 1 / $0 } ?? 0 }
         downlinkSecondsPerByte = graph.nodes.map { node in node.downlinkBytesPerSecond.map { 1 / $0 } ?? 0 }
         sharesAccess = graph.nodes.contains { $0.uplinkBytesPerSecond != nil || $0.downlinkBytesPerSecond != nil }

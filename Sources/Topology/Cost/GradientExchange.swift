@@ -141,8 +141,8 @@ extension GradientExchange {
     private func load(_ scratch: inout Scratch, holders: [Int], finishes: [[Double]]) {
         let replicas = layout.pipelines.count
         let peers = tables.peers
-        tables.secondsPerByte.withUnsafeBufferPointer { secondsPerByte in
-            tables.latency.withUnsafeBufferPointer { latency in
+        let isLoaded: Void? = tables.secondsPerByte.withFullTable { secondsPerByte in
+            _ = tables.latency.withFullTable { latency in
                 var position = 0
                 for first in stride(from: 0, to: holders.count, by: replicas) {
                     for rank in 0..<replicas {
@@ -159,6 +159,7 @@ extension GradientExchange {
                 }
             }
         }
+        if isLoaded == nil { loadPlaces(scratch, holders: holders) }
         for (index, segment) in segments.enumerated() {
             for rank in 0..<replicas {
                 scratch.starts[index * replicas + rank] = finishes[rank][segment.stages[rank]]
@@ -172,6 +173,22 @@ extension GradientExchange {
                 for other in 0..<replicas {
                     let link = holders[first + rank] * peers + holders[first + other]
                     scratch.seconds[position] *= tables.exchangeFactor(link: link)
+                    position += 1
+                }
+            }
+        }
+    }
+
+    /// The figures of links between places.
+    private func loadPlaces(_ scratch: Scratch, holders: [Int]) {
+        let replicas = layout.pipelines.count
+        var position = 0
+        for first in stride(from: 0, to: holders.count, by: replicas) {
+            for rank in 0..<replicas {
+                for other in 0..<replicas {
+                    let (source, target) = (holders[first + rank], holders[first + other])
+                    scratch.seconds[position] = rank == other ? 0 : tables.secondsPerByte[source, target]
+                    scratch.latency[position] = rank == other ? 0 : tables.latency[source, target]
                     position += 1
                 }
             }

@@ -108,7 +108,7 @@ struct DTFMSearch {
 
     /// Structured tables as member lists: one region a pipeline, one region a stage, groups dealt over the stages.
     private static func starts(_ tables: DTFMTables) -> [[Int]] {
-        let affinity = Affinity(count: tables.peers, cost: tables.transferSeconds)
+        let affinity = Affinity(cost: LinkTable(peers: tables.peers, values: tables.transferSeconds, own: 0))
         let shape = (tables.stages, tables.replicas)
         var found = [
             Template.regionPerPipeline(affinity.order, stages: shape.0, replicas: shape.1),

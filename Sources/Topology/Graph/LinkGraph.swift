@@ -51,9 +51,9 @@ package struct LinkGraph: Hashable, Sendable {
     /// The peers; the matrices are indexed by the position here.
     package var nodes: [Node]
     /// One-way latency in seconds, row-major: from the row's peer to the column's.
-    package var latencies: [LinkEstimate]
+    package var latencies: LinkTable<LinkEstimate>
     /// Bytes per second, row-major: from the row's peer to the column's.
-    package var rates: [LinkEstimate]
+    package var rates: LinkTable<LinkEstimate>
     /// Which gossip snapshot (or file) the graph was made of; given by the maker.
     package var digest: Digest
 
@@ -61,8 +61,19 @@ package struct LinkGraph: Hashable, Sendable {
     package init(nodes: [Node], digest: Digest) {
         self.nodes = nodes
         self.digest = digest
-        latencies = Array(repeating: .unknown, count: nodes.count * nodes.count)
+        latencies = LinkTable(
+            peers: nodes.count, values: Array(repeating: .unknown, count: nodes.count * nodes.count), own: .unknown)
         rates = latencies
+    }
+
+    /// A graph of these peers with these links.
+    package init(
+        nodes: [Node], latencies: LinkTable<LinkEstimate>, rates: LinkTable<LinkEstimate>, digest: Digest
+    ) {
+        self.nodes = nodes
+        self.latencies = latencies
+        self.rates = rates
+        self.digest = digest
     }
 
     /// The number of peers.
@@ -102,14 +113,9 @@ package struct LinkGraph: Hashable, Sendable {
 
     /// The same graph with the peers in another order: position k holds what `order[k]` was.
     package func permuted(_ order: [Int]) -> LinkGraph {
-        var graph = LinkGraph(nodes: order.map { nodes[$0] }, digest: digest)
-        for (row, source) in order.enumerated() {
-            for (column, target) in order.enumerated() {
-                graph.latencies[row * order.count + column] = latencies[position(from: source, to: target)]
-                graph.rates[row * order.count + column] = rates[position(from: source, to: target)]
-            }
-        }
-        return graph
+        LinkGraph(
+            nodes: order.map { nodes[$0] }, latencies: latencies.permuted(order), rates: rates.permuted(order),
+            digest: digest)
     }
 }
 
@@ -130,6 +136,22 @@ extension LinkGraph.Node: WireCodable {
         memoryBytes = try reader.readFiniteDouble()
         uplinkBytesPerSecond = try reader.readOptional { (reader) throws(WireError) in try reader.readFiniteDouble() }
         downlinkBytesPerSecond = try reader.readOptional { (reader) throws(WireError) in try reader.readFiniteDouble() }
+    }
+}
+
+extension LinkGraph {
+    /// A digest of the peers and links, for graphs that come from a file.
+    package var contentDigest: Digest {
+        guard count > Self.maximumEncodedPeers, rates.isOfPlaces else { return Digest.sha256(wireBytes) }
+        // The links of ten thousand peers one by one would take gigabytes.
+        var writer = WireWriter()
+        writer.write(digest)
+        for node in nodes { node.encode(to: &writer) }
+        for table in [latencies, rates] {
+            for place in table.places { writer.writeVarint(UInt64(place)) }
+            table.forEachKind { source, target, _ in table[source, target].encode(to: &writer) }
+        }
+        return Digest.sha256(writer.bytes)
     }
 }
 

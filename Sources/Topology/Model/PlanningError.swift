@@ -96,28 +96,29 @@ extension PlanningProblem {
     private func validateLinks() throws(PlanningError) {
         var missing = 0
         var first: String?
-        for source in 0..<graph.count {
-            for target in 0..<graph.count where target != source {
-                let position = graph.position(from: source, to: target)
-                let link = "\(graph.nodes[source].name) -> \(graph.nodes[target].name)"
-                let latency = graph.latencies[position]
-                let rate = graph.rates[position]
-                guard latency.isKnown, rate.isKnown else {
-                    missing += 1
-                    first = first ?? link
-                    continue
-                }
-                guard latency.value.isFinite, latency.value >= 0 else {
-                    throw PlanningError(
-                        .invalidProblem, "the link \(link) has latency \(latency.value) s: it must not be negative")
-                }
-                guard rate.value.isFinite, rate.value > 0 else {
-                    throw PlanningError(
-                        .invalidProblem,
-                        "the link \(link) has bandwidth \(rate.value * 8) bit/s: it must be positive")
-                }
+        var fault: PlanningError?
+        // Both figures of a graph come from one source, but each may have been set by itself.
+        let kinds = graph.rates.isOfPlaces ? graph.latencies : graph.rates
+        kinds.forEachKind { source, target, pairs in
+            guard fault == nil else { return }
+            let latency = graph.latencies[source, target]
+            let rate = graph.rates[source, target]
+            func link() -> String { "\(graph.nodes[source].name) -> \(graph.nodes[target].name)" }
+            guard latency.isKnown, rate.isKnown else {
+                missing += pairs
+                first = first ?? link()
+                return
+            }
+            if !(latency.value.isFinite && latency.value >= 0) {
+                fault = PlanningError(
+                    .invalidProblem, "the link \(link()) has latency \(latency.value) s: it must not be negative")
+            } else if !(rate.value.isFinite && rate.value > 0) {
+                fault = PlanningError(
+                    .invalidProblem,
+                    "the link \(link()) has bandwidth \(rate.value * 8) bit/s: it must be positive")
             }
         }
+        if let fault { throw fault }
         if missing > 0, let first {
             throw PlanningError(
                 .unknownLink,

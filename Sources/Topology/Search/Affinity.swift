@@ -5,15 +5,14 @@ struct Affinity {
     /// Groupings of the peers, from the widest gap between merge costs to the third widest; each group sorted, groups by
     /// their first peer in `order`.
     let groupings: [[[Int]]]
-    private let count: Int
-    private let costs: [Double]
+    private let costs: LinkTable<Double>
 
     /// How far two peers are apart.
-    func cost(_ left: Int, _ right: Int) -> Double { costs[left * count + right] }
+    func cost(_ left: Int, _ right: Int) -> Double { costs[left, right] }
 
-    /// - Parameter cost: row-major, `count` × `count`, symmetric.
-    init(count: Int, cost: [Double]) {
-        self.count = count
+    /// - Parameter cost: symmetric.
+    init(cost: LinkTable<Double>) {
+        let count = cost.peers
         costs = cost
         let merges = Self.spanningTree(count: count, cost: cost)
         order = Self.leafOrder(count: count, merges: merges)
@@ -31,9 +30,9 @@ struct Affinity {
     private typealias Merge = (cost: Double, left: Int, right: Int)
 
     /// Prim's tree, edges sorted by cost.
-    private static func spanningTree(count: Int, cost: [Double]) -> [Merge] {
+    private static func spanningTree(count: Int, cost: LinkTable<Double>) -> [Merge] {
         guard count > 1 else { return [] }
-        var nearest = (0..<count).map { cost[$0] }
+        var nearest = (0..<count).map { cost[0, $0] }
         var parent = Array(repeating: 0, count: count)
         var inTree = Array(repeating: false, count: count)
         inTree[0] = true
@@ -45,8 +44,8 @@ struct Affinity {
             }
             inTree[chosen] = true
             merges.append((nearest[chosen], parent[chosen], chosen))
-            for peer in 0..<count where !inTree[peer] && cost[chosen * count + peer] < nearest[peer] {
-                nearest[peer] = cost[chosen * count + peer]
+            for peer in 0..<count where !inTree[peer] && cost[chosen, peer] < nearest[peer] {
+                nearest[peer] = cost[chosen, peer]
                 parent[peer] = chosen
             }
         }

@@ -3,19 +3,11 @@ internal import Primitives
 extension IterationSearch {
     /// How near peers are: the time of one micro-batch's activations over the slower direction.
     static func affinity(_ tables: CostTables) -> Affinity {
-        let count = tables.peers
-        var near = Array(repeating: 0.0, count: count * count)
         let boundary = (tables.boundaryForwardBytes.max() ?? 0) * tables.compression.activationFactor
-        for left in 0..<count {
-            for right in 0..<count where right != left {
-                let there = left * count + right
-                let back = right * count + left
-                near[there] =
-                    max(tables.latency[there], tables.latency[back])
-                    + boundary * max(tables.secondsPerByte[there], tables.secondsPerByte[back])
-            }
-        }
-        return Affinity(count: count, cost: near)
+        return Affinity(
+            cost: tables.latency.combined(with: tables.secondsPerByte, own: 0) { there, back in
+                max(there.0, back.0) + boundary * max(there.1, back.1)
+            })
     }
 
     /// Structured tables for every promising shape.
@@ -57,6 +49,9 @@ extension IterationSearch {
         return result
     }
 
+    /// Pipelines of a start at most: every peer would have to exchange with as many others.
+    private static let mostReplicas = 1_024
+
     /// The shapes to start from: all for few peers, else for each number of stages the most replicas that there are
     /// peers for, and half as many.
     static func shapes(
@@ -66,7 +61,7 @@ extension IterationSearch {
         var shapes: [(stages: Int, replicas: Int)] = []
         let stages = problem.shape.stages.map { [$0] } ?? Array(1...max(1, min(layers, peers)))
         for count in stages {
-            let most = min(peers / count, microBatches)
+            let most = min(peers / count, min(microBatches, problem.shape.replicas ?? mostReplicas))
             guard most > 0 else { continue }
             if let replicas = problem.shape.replicas {
                 if replicas <= most { shapes.append((count, replicas)) }

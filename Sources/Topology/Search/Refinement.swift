@@ -18,7 +18,7 @@ struct Refinement {
         var improved = true
         while improved, used < limit {
             improved = false
-            for candidate in neighbours(of: best) {
+            for candidate in neighbours(of: best, limit: limit - used) {
                 guard used < limit else { break }
                 used += 1
                 let seconds = measure(candidate)
@@ -33,11 +33,18 @@ struct Refinement {
         return (best, value, used)
     }
 
-    private func neighbours(of layout: Layout) -> [Layout] {
-        var result = commonCutMoves(layout) + cutMoves(layout) + depthMoves(layout) + shareMoves(layout)
-        if swapsPeers { result += swaps(layout) }
-        return result.filter(fits)
+    /// All changes, or of a large layout as many as can be measured.
+    private func neighbours(of layout: Layout, limit: Int) -> [Layout] {
+        var result: [Layout] = []
+        for moves in [commonCutMoves, cutMoves, depthMoves, shareMoves] + (swapsPeers ? [swaps] : []) {
+            guard layout.pipelines.count <= Self.wholePipelines || result.count < limit else { break }
+            result += moves(layout).filter(fits)
+        }
+        return result
     }
+
+    /// Pipelines up to which all changes are written down before the first is measured.
+    private static let wholePipelines = 64
 
     private func fits(_ layout: Layout) -> Bool {
         guard budget.allows(layout.peers) else { return false }
