@@ -68,6 +68,32 @@ struct MembershipTests {
         }
     }
 
+    @Test("Before a suspicion runs out four neighbours are asked, and whoever knows of the refutation answers")
+    func lastQuestion() {
+        var harness = MembershipHarness()
+        harness.introduce(1...8)
+        for accuser in [2, 3, 4, 5] {
+            harness.receive(.suspect(MembershipHarness.accusation(of: 1, by: accuser)), from: accuser)
+        }
+        let minimum = MembershipConfiguration().minimumSuspicion(count: 9)
+        let question = MembershipMessage.suspect(MembershipHarness.accusation(of: 1, by: 2))
+        harness.pass(minimum.seconds - 0.25)
+        #expect(harness.state(1) == .suspect)
+        harness.pass(0.2)
+        #expect((2...8).filter { harness.sent(to: $0).contains(question) }.count == 4)
+        #expect(harness.state(1) == .suspect, "they need time to answer")
+
+        let known = Fixtures.record(1, incarnation: 6)
+        var informed = MembershipHarness()
+        informed.introduce(1...8)
+        informed.receive(.alive(known), from: 1)
+        informed.receive(question, from: 7)
+        #expect(informed.sent(to: 7) == [.alive(known)])
+        harness.receive(.alive(known), from: 3)
+        harness.pass(1)
+        #expect(harness.state(1) == .alive)
+    }
+
     @Test("One peer's word that another is dead is only a suspicion, until it has had time to refute")
     func prematureDeath() {
         var harness = MembershipHarness()

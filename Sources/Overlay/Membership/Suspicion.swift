@@ -18,6 +18,9 @@ package struct Suspicion: Hashable, Sendable {
     private var start: Instant
     private let began: Instant
 
+    /// When others were asked for the last time whether they know better; `nil` if that is still to be done.
+    package var askedAt: Instant?
+
     /// Who accuses, the first accuser first; at most one more than the confirmations that count.
     package private(set) var accusers: [PeerID]
 
@@ -52,7 +55,15 @@ package struct Suspicion: Hashable, Sendable {
     }
 
     /// Gives more time, because this peer itself was not running.
-    package mutating func extend(by pause: Duration) { start = start + pause }
+    package mutating func extend(by pause: Duration) {
+        start = start + pause
+        askedAt = nil
+    }
+
+    /// When something is to be done next: others are asked so long before the deadline, and have so long to answer.
+    package func nextStep(lastQuestion time: Duration) -> Instant {
+        askedAt.map { max(deadline, $0 + time) } ?? start + (timeout - time)
+    }
 
     /// Whether the accused has had half of the minimum to refute, so that others' word on its death may be believed.
     package func isRipe(at now: Instant) -> Bool { now - began >= minimum / 2 }
