@@ -53,7 +53,7 @@ package actor Node {
 
     /// Rounds of saving between two trims of memory (five minutes), and the round after which the start is surely over.
     private static let roundsPerTrim = 20
-    private static let firstTrim = 1
+    private static let firstTrim = 2
 
     // MARK: Life
 
@@ -142,7 +142,7 @@ package actor Node {
                 var round = 0
                 while !Task.isCancelled {
                     await self?.saveCache()
-                    if round % Self.roundsPerTrim == Self.firstTrim { ProcessMemory.trim() }
+                    if round == 1 || round % Self.roundsPerTrim == Self.firstTrim { ProcessMemory.trim() }
                     round += 1
                     try? await Task.sleep(for: .seconds(15))
                 }

@@ -33,23 +33,34 @@ package enum ProcessMemory {
         #if canImport(Glibc)
             typealias Function = @convention(c) (CInt) -> CInt
             if let function = symbol("malloc_trim") { _ = unsafeBitCast(function, to: Function.self)(0) }
-            for range in codeRanges(maps: (try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8)) ?? "") {
+            for range in cleanRanges(smaps: (try? String(contentsOfFile: "/proc/self/smaps", encoding: .utf8)) ?? "") {
                 // Clean pages of a file that cannot be written through this mapping: nothing is lost.
                 _ = madvise(UnsafeMutableRawPointer(bitPattern: range.lowerBound), range.count, MADV_DONTNEED)
             }
         #endif
     }
 
-    /// The address ranges of executable code that comes from a file and is not writable, of a text in the form of
-    /// proc_pid_maps(5). Other read-only mappings are left alone: some were written by the dynamic linker before.
-    static func codeRanges(maps: String) -> [Range<UInt>] {
-        maps.split(separator: "\n").compactMap { line in
+    /// The address ranges of code and constants that come from a file, cannot be written and never were, of a text in the form of
+    /// smaps in proc_pid_smaps(5). What the dynamic linker wrote before it took the right to write away is anonymous memory,
+    /// which no file could bring back.
+    static func cleanRanges(smaps: String) -> [Range<UInt>] {
+        var ranges: [Range<UInt>] = []
+        var candidate: Range<UInt>?
+        for line in smaps.split(separator: "\n") {
             let fields = line.split(separator: " ", omittingEmptySubsequences: true)
-            guard fields.count >= 6, fields[1] == "r-xp", fields[5].hasPrefix("/") else { return nil }
-            let bounds = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
-            guard bounds.count == 2, bounds[0] < bounds[1] else { return nil }
-            return bounds[0]..<bounds[1]
+            if fields.count >= 5, fields[0].contains("-") {
+                candidate = nil
+                let bounds = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+                guard fields.count >= 6, fields[1] == "r-xp" || fields[1] == "r--p", fields[5].hasPrefix("/"),
+                    bounds.count == 2, bounds[0] < bounds[1]
+                else { continue }
+                candidate = bounds[0]..<bounds[1]
+            } else if fields.count == 3, fields[0] == "Anonymous:", let range = candidate {
+                if fields[1] == "0" { ranges.append(range) }
+                candidate = nil
+            }
         }
+        return ranges
     }
 
     #if canImport(Glibc)
