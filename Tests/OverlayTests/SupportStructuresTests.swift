@@ -237,7 +237,7 @@ struct SupportStructuresTests {
     func configuration() {
         let configuration = MembershipConfiguration()
         let suspicions = [1, 16, 1024].map { configuration.minimumSuspicion(count: $0).milliseconds.rounded() }
-        #expect(suspicions == [1050, 1610, 2450])
+        #expect(suspicions == [1500, 1630, 2650])
         let usual = [1, 9, 10, 99, 100, 999].map { configuration.retransmits(count: $0, queued: 1) }
         #expect(usual == [4, 4, 8, 8, 12, 12])
         #expect([1, 999].map { configuration.retransmits(count: $0, queued: 500) } == [2, 2], "a flood")

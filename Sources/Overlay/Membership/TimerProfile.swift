@@ -54,6 +54,8 @@ package struct TimerProfile: Hashable, Sendable {
     package let newsHop: Duration
     /// The part of the shortest suspicion that covers a peer that does not run for a while.
     package let suspicionBase: Duration
+    /// The shortest suspicion in the smallest swarm.
+    package let shortestSuspicion: Duration
 
     /// The timers before anything is measured.
     init(_ configuration: MembershipConfiguration) { self.init(measured: [], configuration, before: .unmeasured) }
@@ -75,12 +77,10 @@ package struct TimerProfile: Hashable, Sendable {
         gossipInterval = configuration.gossipInterval * (kind == .lan ? 0.5 : 1)
         // The configured suspicion was measured with one-way delays of up to 120 ms; what is beyond comes on top.
         newsHop = gossipInterval + max(.zero, far - Self.usualFar) / 2
-        // The faster rounds of a LAN shorten a suspicion; what a paused process of a small swarm needs of that stays.
-        suspicionBase = configuration.suspicionBase + (kind == .lan ? Self.pauseReserve : .zero)
+        suspicionBase = configuration.suspicionBase
+        shortestSuspicion = configuration.shortestSuspicion
     }
 
-    /// What brings the time from a ping to a death over two seconds among twelve peers on a LAN, as elsewhere.
-    private static let pauseReserve: Duration = .milliseconds(200)
     /// The round trip between peers at opposite ends of the world over cables.
     private static let usualFar: Duration = .milliseconds(250)
 
@@ -101,12 +101,12 @@ extension TimerProfile {
     /// for its refutation. News multiplies by about four a round, so a spreading takes log₄ N rounds; the peers that hear
     /// last are those to which sendings were lost.
     package func minimumSuspicion(count: Int) -> Duration {
-        suspicionBase + newsHop * (Logarithm.base2(count) * Self.lossReserve)
+        max(shortestSuspicion, suspicionBase + newsHop * (Logarithm.base2(count) * Self.lossReserve))
     }
 
-    /// How much longer news takes to the last peer where one sending in ten is lost: with 1, two or three of 10,800 pauses
-    /// among 300 peers ended in a few peers' declaring the paused one dead within an hour.
-    private static let lossReserve = 1.4
+    /// How much longer news takes to the last peer where one sending in ten is lost. With 1 and with 1.4, one to three of 10,700
+    /// pauses among 300 peers, in an hour, ended in some peers' declaring the paused one dead.
+    private static let lossReserve = 1.7
 }
 
 extension Membership {
