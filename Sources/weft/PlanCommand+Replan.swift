@@ -27,8 +27,8 @@ struct LeaverView: Encodable {
 }
 
 extension PlanCommand {
-    /// Candidates of a search that starts from the plan in force: about a second's worth.
-    private static let replanBudget = 20_000
+    /// Candidates of a search that starts from the plan in force: about a second and a half's worth.
+    private static let replanBudget = 30_000
 
     /// Lets a peer leave and plans again, once from the plan in force and once from nothing.
     func replan(_ report: PlanReport, _ problem: PlanningProblem, without name: String) throws -> LeaverView {

@@ -43,6 +43,12 @@ package enum Replanner {
     /// Bytes of a parameter's weight and AdamW moments in a checkpoint: three f32.
     static let checkpointBytesPerParameter = 12.0
 
+    /// Changes looked at after a gap is filled: a fraction of a second's worth.
+    private static let settlements = 2_000
+
+    /// How much shorter the search is where spares have filled all gaps.
+    private static let spareBudgetDivisor = 4
+
     /// Plans `problem`, whose graph is the new one, given the plan in force.
     package static func replan(
         _ previous: Plan, problem: PlanningProblem, options: Options = Options()
@@ -53,12 +59,20 @@ package enum Replanner {
         var candidates: [Layout] = []
         let kept = layout(of: previous, problem: problem, tables: tables)
         if let kept { candidates.append(kept) }
-        let repaired = repair(previous, problem: problem, tables: tables)
+        var repaired = repair(previous, problem: problem, tables: tables)
+        if kept == nil, let filled = repaired {
+            repaired = Settlement(tables: tables, budget: CostBudget(problem)).run(filled, limit: settlements)
+        }
         if let repaired, repaired != kept { candidates.append(repaired) }
         var starts = (repaired ?? kept).map { [Arrangement($0, peers: tables.peers)] } ?? []
         // Where no spare fills a gap, the pieces of the broken pipelines may serve better elsewhere.
         if kept == nil { starts += Mending(previous, problem: problem, tables: tables).arrangements }
-        var search = try PlanSearch(problem, options: options.planner, warmStarts: starts)
+        var planner = options.planner
+        if kept == nil, let repaired, repaired.pipelines.map(\.count) == previous.pipelines.map(\.count) {
+            // Spares have filled the gaps: what a search finds beyond that is rarely worth its moves.
+            planner.budget = planner.budget.map { max(1, $0 / Self.spareBudgetDivisor) }
+        }
+        var search = try PlanSearch(problem, options: planner, warmStarts: starts)
         while !search.isFinished { search.advance(4096) }
         let fresh = try search.report()
         candidates.append(fresh.layout)
@@ -125,7 +139,8 @@ package enum Replanner {
         }
         let shares = plan.pipelines.map { $0.first?.microBatches ?? 0 }
         guard shares.reduce(0, +) == tables.microBatches else { return nil }
-        let closedForm = ClosedForm(tables: tables)
+        var closedForm = ClosedForm(tables: tables)
+        closedForm.memo = ClosedForm.Memo()
         for rank in pipelines.indices {
             var stage = 0
             while stage < pipelines[rank].count {
@@ -148,12 +163,16 @@ package enum Replanner {
                 var best = 0
                 var value = Double.infinity
                 for (position, spare) in spares.enumerated() {
-                    var trial = pipelines[rank]
-                    trial[stage].peer = spare
+                    var trial = pipelines
+                    trial[rank][stage].peer = spare
                     // Gaps further on count as if this spare filled them too: they are filled next.
-                    let stages = trial.map { Layout.Stage(peer: $0.peer ?? spare, layers: $0.layers, depth: $0.depth) }
                     let seconds = closedForm.seconds(
-                        Layout(pipelines: [stages], microBatches: [shares[rank]], schedule: plan.schedule))
+                        Layout(
+                            pipelines: trial.map { pipeline in
+                                pipeline.map {
+                                    Layout.Stage(peer: $0.peer ?? spare, layers: $0.layers, depth: $0.depth)
+                                }
+                            }, microBatches: shares, schedule: plan.schedule))
                     if seconds < value {
                         value = seconds
                         best = position

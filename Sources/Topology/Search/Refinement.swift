@@ -113,7 +113,7 @@ struct Refinement {
     }
 
     /// One micro-batch more in flight, where the schedule leaves the depth to the plan.
-    private func depthMoves(_ layout: Layout) -> [Layout] {
+    func depthMoves(_ layout: Layout) -> [Layout] {
         guard layout.schedule.choosesDepth else { return [] }
         var result: [Layout] = []
         for (rank, pipeline) in layout.pipelines.enumerated() where pipeline.count > 1 {
@@ -128,7 +128,7 @@ struct Refinement {
         return result
     }
 
-    private func shareMoves(_ layout: Layout) -> [Layout] {
+    func shareMoves(_ layout: Layout) -> [Layout] {
         var result: [Layout] = []
         for from in layout.pipelines.indices where layout.microBatches[from] > 1 {
             for to in layout.pipelines.indices where to != from {
