@@ -31,6 +31,13 @@ extension SystemTests {
             #expect(drawing.hasSuffix("</svg>\n") && drawing.contains("Deaths known"))
         }
 
+        @Test func aSwarmThatDoesNotFitTheMachineIsRefusedAtOnce() async throws {
+            let outcome = try await run(["--scenario", "join", "--peers", "20000"])
+            #expect(
+                outcome.status == 1 && outcome.errors.contains("20000 peers would take about 1080 GiB"),
+                "\(outcome.errors)")
+        }
+
         @Test(arguments: [
             (#"{"format":"weft.scenario/2","peers":3}"#, "weft.scenario/1"),
             (#"{"format":"weft.scenario/1"}"#, "\"peers\" is missing"),

@@ -1,8 +1,9 @@
 internal import Foundation
 
 /// Memory that a process can still get without pushing others out.
-enum SystemMemory {
-    static var availableBytes: UInt64 {
+package enum SystemMemory {
+    /// Bytes; on Linux what the kernel calls available, within the control group's limit.
+    package static var availableBytes: UInt64 {
         #if os(Linux)
             let free = SystemText.read("/proc/meminfo").flatMap { memoryInfo($0, "MemAvailable") }
             return min(free ?? ProcessInfo.processInfo.physicalMemory / 2, containerLimit ?? .max)

@@ -79,6 +79,7 @@ struct SimulateCommand: AsyncParsableCommand {
                 .run()
         }
         let first = try firstOptions()
+        try requireMemory(peers: first.peers)
         var reports: [SimulationReport] = []
         for offset in 0..<seeds {
             var options = first
@@ -98,6 +99,19 @@ struct SimulateCommand: AsyncParsableCommand {
 
     /// Peers from which on a simulation needs so much memory that starting again for larger pages pays.
     private static let largeSwarm = 200
+
+    /// What a peer keeps of another in a simulation: a thousand peers took 2.9 GB.
+    private static let bytesPerPair = 2900
+
+    /// Says so before, and not by being killed after half an hour, when a swarm does not fit.
+    private func requireMemory(peers: Int) throws {
+        let (needed, free) = (UInt64(peers * peers * Self.bytesPerPair), SystemMemory.availableBytes)
+        guard needed > free else { return }
+        throw CommandFailure(
+            "\(peers) peers would take about \(needed >> 30) GiB of memory, for each keeps the whole swarm, and \(free >> 30) GiB are "
+                + "free: simulate fewer, up to \(Int((Double(free) / Double(Self.bytesPerPair)).squareRoot()) / 100 * 100)"
+        )
+    }
 
     /// What the file or the options say, with the first seed.
     private func firstOptions() throws -> ScenarioOptions {
