@@ -27,5 +27,7 @@ struct DeliveryMeterTests {
             take(1600, since: 1.5, at: 3) == [DeliverySample(bytes: 1000, duration: .seconds(1), isSaturated: true)])
         #expect(
             take(1700, since: nil, at: 4) == [DeliverySample(bytes: 100, duration: .seconds(1), isSaturated: false)])
+        #expect(take(50, since: 3, at: 5).isEmpty, "a connection made anew counts from nothing")
+        #expect(take(80, since: 3, at: 6) == [DeliverySample(bytes: 30, duration: .seconds(1), isSaturated: true)])
     }
 }

@@ -20,16 +20,20 @@ package struct DeliveryMeter: Sendable {
     /// The samples since the last call: of peers to which something was sent. One whose streams are often idle has samples that
     /// are not saturated.
     package mutating func take(_ progress: [Progress], at now: Instant) -> [(peer: PeerID, sample: DeliverySample)] {
-        defer { lastAt = now }
+        defer {
+            last = Dictionary(progress.map { ($0.peer, $0.bytes) }, uniquingKeysWith: max)
+            lastAt = now
+        }
         var samples: [(peer: PeerID, sample: DeliverySample)] = []
         for item in progress {
-            let before = last.updateValue(item.bytes, forKey: item.peer) ?? 0
-            guard let lastAt, item.bytes > before || item.saturatedSince != nil else { continue }
+            let before = last[item.peer] ?? 0
+            // A connection made anew counts from nothing.
+            guard let lastAt, item.bytes >= before, item.bytes > before || item.saturatedSince != nil else { continue }
             let isSaturated = item.saturatedSince.map { $0 <= lastAt } ?? false
             samples.append(
                 (
                     item.peer,
-                    DeliverySample(bytes: item.bytes &- before, duration: now - lastAt, isSaturated: isSaturated)
+                    DeliverySample(bytes: item.bytes - before, duration: now - lastAt, isSaturated: isSaturated)
                 ))
         }
         return samples
