@@ -53,6 +53,33 @@ struct ReplannerTests {
         }
     }
 
+    /// Settling never makes a plan slower, and nobody gets other layers by it.
+    @Test func settlingMovesNoShards() throws {
+        var improved = 0
+        for seed: UInt64 in 0..<6 {
+            var problem = RandomProblem.make(seed: seed, peers: 9, layers: 6, microBatches: 9)
+            problem.shape = PlanningProblem.Shape(stages: 3, replicas: 3)
+            let tables = CostTables(problem)
+            let cuts = LayerSplit.even(layers: 6, stages: 3)
+            let start = Layout(
+                pipelines: (0..<3).map { rank in
+                    (0..<3).map { Layout.Stage(peer: 3 * rank + $0, layers: cuts[$0], depth: 3 - $0) }
+                }, microBatches: [3, 3, 3], schedule: .zeroBubble)
+            let settled = Settlement(tables: tables, budget: CostBudget(problem)).run(start, limit: 500)
+            func holdings(_ layout: Layout) -> [Int: Range<Int>] {
+                Dictionary(uniqueKeysWithValues: layout.pipelines.joined().map { ($0.peer, $0.layers) })
+            }
+            #expect(holdings(settled) == holdings(start), "seed \(seed)")
+            #expect(Plan(settled, problem: problem, predictedIterationSeconds: 1).fault(layers: 6) == nil)
+            let (before, after) = (
+                ClosedForm(tables: tables).seconds(start), ClosedForm(tables: tables).seconds(settled)
+            )
+            #expect(after <= before, "seed \(seed): \(before) s became \(after) s")
+            if after < before * 0.999 { improved += 1 }
+        }
+        #expect(improved >= 3, "only \(improved) of 6 arbitrary plans became faster")
+    }
+
     @Test func aLeaverWithoutStandbyStillLeavesAPlan() throws {
         for seed: UInt64 in 0..<4 {
             let problem = RandomProblem.make(seed: seed, peers: 6, layers: 6)
