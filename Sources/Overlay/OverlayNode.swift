@@ -30,17 +30,19 @@ package struct OverlayNode: ProtocolCore {
     private var blamed: [PeerID: Instant] = [:]  // only looked up, never iterated
 
     /// A peer that is alone until it is started. `incarnation` is the wall clock in milliseconds at the start: it orders the
-    /// lives of a peer that forgets everything in between. The seed decides every random choice.
+    /// lives of a peer that forgets everything in between. The seed decides every random choice. Nodes that share a process
+    /// may share a pool.
     package init(
         configuration: Configuration = Configuration(), contact: Contact, signer: Signer, incarnation: UInt64,
-        seed: UInt64
+        seed: UInt64, pool: StatementPool? = nil
     ) {
         var generator = SeededGenerator(seed: seed)
         membership = Membership(
             configuration: configuration.membership, contact: contact, signer: signer, incarnation: incarnation,
-            seed: generator.next())
+            seed: generator.next(), pool: pool)
         gossip = Gossip(
-            configuration: configuration.gossip, signer: signer, firstVersion: incarnation, seed: generator.next())
+            configuration: configuration.gossip, signer: signer, firstVersion: incarnation, seed: generator.next(),
+            pool: pool)
         // A signature that nobody ever sees is a secret of this life of this peer.
         let secret = signer.sign((0..<8).map { UInt8(truncatingIfNeeded: incarnation >> (8 * $0)) }, "probe tokens 1")
         probing = Probing(
@@ -191,6 +193,11 @@ package struct OverlayNode: ProtocolCore {
                 gossip.handle(.receive(message, from: sender), at: now, into: &routed.gossip)
                 reason = gossip.counters.lastMisbehaviour
             case .probing(let message):
+                // Whoever is not known to be a member gets no trains.
+                if case .reserve = message, !membership.isLive(sender) {
+                    ownDrops.count(.unknownSubject)
+                    continue
+                }
                 probing.handle(.receive(message, from: sender), at: now, into: &routed.probing)
             }
             if misbehaviours != before, let reason { blame(sender, for: reason, at: now, into: &routed) }

@@ -8,7 +8,7 @@ extension Simulator {
     mutating func send(_ payload: [UInt8], from sender: Int, to receiver: Int) {
         guard peers[sender].policy.keeps(identity(receiver)) else { return }
         guard let session = peers[sender].sessions[receiver] else {
-            guard peers[sender].ports[receiver] != nil else { return }
+            guard peers[sender].ports.contains(receiver) else { return }
             peers[sender].sessions[receiver] = SimulatedSession(queue: [payload])
             return retry(sender, receiver, peers[sender].life)
         }
@@ -47,7 +47,8 @@ extension Simulator {
     }
 
     private mutating func transmit(_ kind: Packet.Kind, from sender: Int, to receiver: Int, toLife: UInt32) {
-        let toPort = peers[sender].ports[receiver] ?? announcedPort(receiver)
+        let announced = announcedPort(receiver)
+        let toPort = peers[sender].ports.port(of: receiver, announced: announced) ?? announced
         let fromPort = peers[sender].nat?.send(to: receiver, port: toPort, at: time) ?? 0
         var packet = Packet(
             kind: kind, from: sender, to: receiver, fromPort: fromPort, toPort: toPort, fromLife: peers[sender].life,
@@ -108,7 +109,7 @@ extension Simulator {
             if peers[receiver].sessions[sender]?.isProven != true {
                 _ = prove(receiver, sender, packet, isInitiator: false)
             }
-            peers[receiver].ports[sender] = packet.fromPort
+            peers[receiver].ports.set(packet.fromPort, of: sender, announced: announcedPort(sender))
             guard case .data(let payload) = packet.kind else { return }
             deliveries += 1
             peers[receiver].received += 1
@@ -122,7 +123,7 @@ extension Simulator {
         guard peers[receiver].policy.answers(identity(sender)) else {
             // Who has no list yet knows of nobody that he is not admitted.
             if case .asking = peers[receiver].policy { return }
-            peers[receiver].ports[sender] = packet.fromPort
+            peers[receiver].ports.set(packet.fromPort, of: sender, announced: announcedPort(sender))
             transmit(.refusal, from: receiver, to: sender, toLife: packet.fromLife)
             return handle(.knocked(identity(sender)), receiver)
         }
@@ -134,7 +135,7 @@ extension Simulator {
         session.unprovenReceivedBytes += packet.byteCount
         session.unprovenSentBytes += SessionModel.responseBytes
         peers[receiver].sessions[sender] = session
-        peers[receiver].ports[sender] = packet.fromPort
+        peers[receiver].ports.set(packet.fromPort, of: sender, announced: announcedPort(sender))
         if session.unprovenSentBytes > session.unprovenReceivedBytes {
             observer.violate(
                 "peer \(receiver) sent \(session.unprovenSentBytes) bytes to peer \(sender), which is not proven, for "
@@ -150,7 +151,7 @@ extension Simulator {
         let waiting = peers[index].sessions[other]?.queue ?? []
         peers[index].sessions[other] = SimulatedSession(
             life: packet.fromLife, isProven: true, since: time, isInitiator: isInitiator)
-        peers[index].ports[other] = packet.fromPort
+        peers[index].ports.set(packet.fromPort, of: other, announced: announcedPort(other))
         for payload in waiting { transmit(.data(payload), from: index, to: other, toLife: packet.fromLife) }
         handle(.sessionEstablished(identity(other), peers[other].contact.addresses[0]), index)
         return !waiting.isEmpty

@@ -55,6 +55,10 @@ package struct Simulator {
     package var tracesPackets = false
 
     private let configuration: OverlayNode.Configuration
+    /// What all peers know is kept once.
+    private let pool = StatementPool()
+    /// Contacts with which a peer comes back.
+    private static let rememberedContacts = 32
     /// The first peer is the founder of a closed swarm.
     private let isClosed: Bool
     private let indices: [PeerID: Int]  // only looked up, never iterated
@@ -83,7 +87,8 @@ package struct Simulator {
         let firstHidden = count - nats.count
         peers = (0..<count).map { index in
             let contact = Self.contact(index, &identities)
-            var peer = SimulatedPeer(contact: contact, clock: PeerClock(profile: clocks, using: &identities))
+            var peer = SimulatedPeer(
+                contact: contact, clock: PeerClock(profile: clocks, using: &identities), ports: KnownPorts(peers: count))
             if index >= firstHidden, index > 0 { peer.nat = NATBox(kind: nats[index - firstHidden]) }
             return peer
         }
@@ -268,7 +273,6 @@ extension Simulator {
         if peers[index].node != nil { stop(index) }
         peers[index].life += 1
         peers[index].cache = []
-        peers[index].cached = []
         let contact = peers[index].contact
         var configuration = configuration
         if isClosed {
@@ -277,10 +281,11 @@ extension Simulator {
         }
         let node = OverlayNode(
             configuration: configuration, contact: contact, signer: .simulated(contact.peer),
-            incarnation: Self.wallMilliseconds(peers[index].clock.local(time)), seed: generator.next())
+            incarnation: Self.wallMilliseconds(peers[index].clock.local(time)), seed: generator.next(),
+            pool: pool)
         peers[index].node = node
         observer.setRunning(index, true)
-        handle(.start(known: known.filter { $0 != index }.prefix(32).map { peers[$0].contact }), index)
+        handle(.start(known: known.filter { $0 != index }.prefix(Self.rememberedContacts).map { peers[$0].contact }), index)
         let capability = Capability(
             name: "peer-\(index)", cores: 8, memoryBytes: 16 << 30, flopsPerSecond: 1e12, diskFreeBytes: 100 << 30,
             software: "simulated")
@@ -290,7 +295,7 @@ extension Simulator {
     private mutating func stop(_ index: Int) {
         peers[index].node = nil
         peers[index].sessions = [:]
-        peers[index].ports = [:]
+        peers[index].ports.removeAll()
         peers[index].backlog = []
         peers[index].pausedUntil = nil
         peers[index].wake = nil
@@ -312,8 +317,12 @@ extension Simulator {
                 if let receiver = indices[peer] { send(payload, from: index, to: receiver) }
             case .learn(let contact):
                 guard let other = indices[contact.peer] else { continue }
-                if peers[index].ports[other] == nil { peers[index].ports[other] = announcedPort(other) }
-                if peers[index].cached.insert(other).inserted { peers[index].cache.append(other) }
+                if !peers[index].ports.contains(other) {
+                    peers[index].ports.set(announcedPort(other), of: other, announced: announcedPort(other))
+                }
+                if peers[index].cache.count < Self.rememberedContacts, !peers[index].cache.contains(other) {
+                    peers[index].cache.append(other)
+                }
             case .forget(let peer): if let other = indices[peer] { peers[index].sessions[other] = nil }
             case .restrict(let policy):
                 peers[index].policy = policy

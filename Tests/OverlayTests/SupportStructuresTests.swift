@@ -29,13 +29,13 @@ struct SupportStructuresTests {
     func peerTable() {
         for seed in UInt64(1)...10 {
             var generator = SeededGenerator(seed: seed)
-            var table = PeerTable<Int>()
+            var table = PeerTable<Owned>()
             var model: [PeerID: Int] = [:]
             for step in 0..<300 {
                 let number = generator.index(below: 60)
                 let peer = Fixtures.peer(number)
                 if model[peer] == nil {
-                    let slot = table.insert(step, for: peer)
+                    let slot = table.insert(Owned(peer: peer, step: step))
                     #expect(table.peer(at: slot) == peer)
                     model[peer] = step
                 } else {
@@ -45,7 +45,7 @@ struct SupportStructuresTests {
             }
             let sorted = model.keys.sorted()
             #expect(table.order.map { table.peer(at: $0) } == sorted, "seed \(seed)")
-            #expect(table.order.map { table[$0] } == sorted.compactMap { model[$0] }, "seed \(seed)")
+            #expect(table.order.map { table[$0].step } == sorted.compactMap { model[$0] }, "seed \(seed)")
             for (position, peer) in sorted.enumerated() {
                 #expect(table.position(of: peer) == position)
                 #expect(table.slot(withPrefix: peer.prefix) == table.slot(of: peer))
@@ -56,8 +56,8 @@ struct SupportStructuresTests {
 
     @Test("Each broadcast is sent exactly as often as the limit says, the least sent first")
     func broadcastLimit() {
-        var queue = BroadcastQueue<Int, RawMessage>()
-        for subject in 0..<5 { queue.insert(RawMessage([UInt8](repeating: UInt8(subject), count: 10)), about: subject) }
+        var queue = BroadcastQueue<Int>()
+        for subject in 0..<5 { queue.insert([UInt8](repeating: UInt8(subject), count: 10), about: subject) }
         var counts = [Int](repeating: 0, count: 5)
         var rounds = 0
         while !queue.isEmpty, rounds < 100 {
@@ -74,20 +74,20 @@ struct SupportStructuresTests {
 
     @Test("A newer broadcast replaces the older one on its subject, and starts again")
     func broadcastReplacement() {
-        var queue = BroadcastQueue<Int, RawMessage>()
+        var queue = BroadcastQueue<Int>()
         func sendOnce() -> [UInt8] {
             var packer = DatagramPacker(capacity: 100)
             queue.take(into: &packer, limit: 2)
             return packer.finish().first ?? []
         }
-        queue.insert(RawMessage([1]), about: 7)
+        queue.insert([1], about: 7)
         #expect(sendOnce() == [1])
-        queue.insert(RawMessage([2]), about: 7)
+        queue.insert([2], about: 7)
         #expect(queue.count == 1)
         #expect(sendOnce() == [2])
         #expect(sendOnce() == [2])
         #expect(sendOnce() == [])
-        queue.insert(RawMessage([3]), about: 7)
+        queue.insert([3], about: 7)
         queue.remove(7)
         #expect(queue.isEmpty)
         #expect(sendOnce() == [])
@@ -95,9 +95,9 @@ struct SupportStructuresTests {
 
     @Test("A broadcast too large for the room left does not stop smaller ones, and is not lost")
     func broadcastMisfit() {
-        var queue = BroadcastQueue<Int, RawMessage>()
-        queue.insert(RawMessage([UInt8](repeating: 1, count: 50)), about: 1)
-        queue.insert(RawMessage([2, 2]), about: 2)
+        var queue = BroadcastQueue<Int>()
+        queue.insert([UInt8](repeating: 1, count: 50), about: 1)
+        queue.insert([2, 2], about: 2)
         var small = DatagramPacker(capacity: 10)
         queue.take(into: &small, limit: 1)
         #expect(small.finish() == [[2, 2]])
@@ -108,8 +108,8 @@ struct SupportStructuresTests {
 
     @Test("A burst to one peer never repeats a broadcast, however often that may still be sent")
     func broadcastBurst() {
-        var queue = BroadcastQueue<Int, RawMessage>()
-        for subject in 0..<3 { queue.insert(RawMessage([UInt8](repeating: UInt8(subject), count: 10)), about: subject) }
+        var queue = BroadcastQueue<Int>()
+        for subject in 0..<3 { queue.insert([UInt8](repeating: UInt8(subject), count: 10), about: subject) }
         var packer = DatagramPacker(capacity: 20, datagrams: 4)
         queue.take(into: &packer, limit: 8)
         #expect(packer.finish().map(\.count) == [20, 10])
@@ -244,14 +244,8 @@ struct SupportStructuresTests {
     }
 }
 
-/// Bytes that stand for themselves.
-private struct RawMessage: DatagramMessage {
-    static let types: ClosedRange<UInt8> = 0...255
-    let bytes: [UInt8]
-
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-    init(type: UInt8, from reader: inout WireReader) throws(WireError) { bytes = [type] + reader.readRest() }
-
-    func encode(to writer: inout WireWriter) { writer.writeRaw(bytes) }
+/// A value of a peer table.
+private struct Owned: PeerOwned {
+    let peer: PeerID
+    let step: Int
 }

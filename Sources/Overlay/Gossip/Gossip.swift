@@ -39,8 +39,7 @@ package struct Gossip: ProtocolCore {
 
     package internal(set) var store: EntryStore
     package private(set) var counters = OverlayCounters()
-    private var pending = BroadcastQueue<Subject, GossipMessage>()
-    /// Live peers but this one.
+    private var pending = BroadcastQueue<Subject>()
     /// Live peers beside this one.
     private var liveCount = 0
 
@@ -56,13 +55,14 @@ package struct Gossip: ProtocolCore {
     /// A store that holds nothing but this peer as an owner. Versions of own entries start above `firstVersion`, the wall
     /// clock in milliseconds at the start, so that a peer which lost its memory still publishes newer ones.
     package init(
-        configuration: GossipConfiguration = GossipConfiguration(), signer: Signer, firstVersion: UInt64, seed: UInt64
+        configuration: GossipConfiguration = GossipConfiguration(), signer: Signer, firstVersion: UInt64, seed: UInt64,
+        pool: StatementPool? = nil
     ) {
         self.configuration = configuration
         self.signer = signer
         generator = SeededGenerator(seed: seed)
         lastVersion = firstVersion
-        store = EntryStore(seed: seed)
+        store = EntryStore(seed: seed, pool: pool)
         store.revive(signer.peer)
     }
 
@@ -145,7 +145,9 @@ package struct Gossip: ProtocolCore {
 
     private mutating func accept(_ entry: SignedEntry, at now: Instant, into effects: inout [Effect]) {
         lastChange = now
-        pending.insert(.entry(entry), about: Subject(owner: entry.owner, key: entry.key))
+        if let kept = store.kept(of: entry.owner, entry.key) {
+            pending.insert(kept.datagramBytes, about: Subject(owner: entry.owner, key: entry.key))
+        }
         schedulePush(at: now)
         effects.append(.event(.entryUpdated(owner: entry.owner, entry.key)))
     }
@@ -246,16 +248,16 @@ package struct Gossip: ProtocolCore {
             guard digests.covers(peer.prefix) else { continue }
             let stated = digests.hash(of: peer.prefix)
             if let stated {
-                guard stated != EntryStore.itemHash(store.owners[slot].sum) else { continue }
-                let entries = store.owners[slot].entries
+                guard stated != EntryStore.itemHash(store.owners[slot].contents.sum) else { continue }
+                let entries = store.owners[slot].contents.entries
                 answers.append(
                     .versions(
                         owner: peer, entries.map { EntryVersion(key: $0.entry.key, version: $0.entry.version) }))
                 bytes += PeerID.byteCount + 2 + 10 * entries.count
             } else {
-                for stored in store.owners[slot].entries {
-                    answers.append(.entry(stored.entry))
-                    bytes += stored.entry.value.count + Self.entryOverheadBytes
+                for kept in store.owners[slot].contents.entries {
+                    answers.append(.entry(kept.entry))
+                    bytes += kept.entry.value.count + Self.entryOverheadBytes
                 }
             }
         }
@@ -271,18 +273,18 @@ package struct Gossip: ProtocolCore {
         guard let slot = store.owners.slot(of: peer), store.owners[slot].isLive else { return }
         var wanted: [EntryKey] = []
         var answers: [GossipMessage] = []
-        let entries = store.owners[slot].entries.map(\.entry)
+        let entries = store.owners[slot].contents.entries.map(\.entry)
         for entry in entries {
             let stated = versions.first { $0.key == entry.key }?.version
             // An equal version is sent, too, if it is the only possible cause of the difference: equivocation.
             if stated.map({ $0 < entry.version }) ?? true { answers.append(.entry(entry)) }
         }
-        let owner = store.owners[slot]
-        for version in versions where owner.hasRoom(for: version.key) {
+        let contents = store.owners[slot].contents
+        for version in versions where contents.hasRoom(for: version.key) {
             let known = entries.first { $0.key == version.key }?.version
             if known.map({ $0 < version.version }) ?? true { wanted.append(version.key) }
         }
-        if answers.isEmpty, wanted.isEmpty, versions.allSatisfy({ owner.hasRoom(for: $0.key) }) {
+        if answers.isEmpty, wanted.isEmpty, versions.allSatisfy({ contents.hasRoom(for: $0.key) }) {
             answers = entries.map { .entry($0) }
             wanted = entries.map(\.key)
         }

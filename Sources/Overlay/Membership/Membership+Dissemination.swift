@@ -9,7 +9,11 @@ struct NewsSubject: Hashable, Sendable {
 extension Membership {
     /// Queues a statement for everybody, in place of what was queued about the peer before.
     mutating func spread(_ statement: MembershipMessage, about peer: PeerID, lane: UInt8 = 0, at now: Instant) {
-        guard !isReadingOldNews else { return }
+        if !isReadingOldNews { spread(statement.datagramBytes, about: peer, lane: lane, at: now) }
+    }
+
+    /// Queues an encoded statement.
+    mutating func spread(_ statement: [UInt8], about peer: PeerID, lane: UInt8 = 0, at now: Instant) {
         if lane == 0 {
             for lane in 1...UInt8(Suspicion.maximumConfirmations) { news.remove(NewsSubject(peer: peer, lane: lane)) }
         }

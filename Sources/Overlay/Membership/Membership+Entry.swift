@@ -2,10 +2,11 @@ internal import Primitives
 internal import Wire
 
 extension Membership {
-    /// What is kept of another peer.
-    struct Entry: Sendable {
-        /// What most peers never need: kept apart, for a member of a swarm keeps thousands of entries.
+    /// What is kept of another peer: 32 bytes for most, for a member of a large swarm keeps thousands of entries.
+    struct Entry: PeerOwned {
+        /// What most peers never need.
         private struct Remarks: Sendable {
+            var roundTrip = RoundTripEstimator()
             var suspicion: Suspicion?
             var accusedAt: Instant?
             var accuser: PeerID?
@@ -13,19 +14,28 @@ extension Membership {
             var twins = TwinSigns()
         }
 
-        var record: PeerRecord
-        var state: Member.State
+        /// The newest record.
+        var kept: KeptRecord
         var since: Instant
-        var roundTrip = RoundTripEstimator()
-        /// Where it stands in `live`, while it is live.
-        var livePosition: Int?
         /// None or one.
         private var remarks: [Remarks] = []
+        /// Where it stands in `live`, while it is live.
+        var livePosition: PeerSlot?
+        var state: Member.State
 
-        init(record: PeerRecord, state: Member.State, since: Instant) {
-            self.record = record
+        init(_ kept: KeptRecord, state: Member.State, since: Instant) {
+            self.kept = kept
             self.state = state
             self.since = since
+        }
+
+        var record: PeerRecord { kept.record }
+        var peer: PeerID { kept.record.contact.peer }
+
+        /// Round trips of direct probes.
+        var roundTrip: RoundTripEstimator {
+            get { remarks.first?.roundTrip ?? RoundTripEstimator() }
+            set { change(isNeeded: newValue.smoothed != nil) { $0.roundTrip = newValue } }
         }
 
         var suspicion: Suspicion? {

@@ -29,17 +29,17 @@ extension Membership {
 
     /// A record of another peer that is not newer than the known one, and not the same.
     mutating func hearTwin(
-        _ slot: Int, _ record: PeerRecord, from sender: PeerID, at now: Instant, into effects: inout [Effect]
+        _ slot: PeerSlot, _ record: PeerRecord, from sender: PeerID, at now: Instant, into effects: inout [Effect]
     ) {
         let known = others[slot].record
         // A peer that came back with an old clock must not be shadowed by the record of its former life.
         if sender == record.peer { effects.append(.send([.alive(known)], to: sender)) }
         guard record.incarnation == known.incarnation, others[slot].state == .alive else { return }
-        guard record.isAuthentic(signer) else { return counters.count(.forged) }
+        guard let kept = authenticated(record) else { return counters.count(.forged) }
         if others[slot].twins.noteEqualIncarnation(at: now) { effects.append(.event(.identityUsedTwice(record.peer))) }
         // Everybody has to keep the same one of the two, whichever came first.
         guard record.signature.bytes.lexicographicallyPrecedes(known.signature.bytes) else { return }
-        revive(slot, with: record, at: now, into: &effects)
+        revive(slot, with: kept, at: now, into: &effects)
     }
 
     /// Two processes with one identity take each other's sessions away, so either hears little. Whichever of them pings gets
@@ -51,7 +51,7 @@ extension Membership {
 
     /// A newer record takes the place of the known one.
     mutating func noteReplacement(
-        _ slot: Int, by record: PeerRecord, at now: Instant, into effects: inout [Effect]
+        _ slot: PeerSlot, by record: PeerRecord, at now: Instant, into effects: inout [Effect]
     ) {
         let old = others[slot].record.contact.addresses
         guard old != record.contact.addresses else { return }

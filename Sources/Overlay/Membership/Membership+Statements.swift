@@ -11,9 +11,9 @@ extension Membership {
         guard policy.keeps(record.peer) else { return counters.count(.notAdmitted) }
         guard let slot = others.slot(of: record.peer) else {
             guard others.count < Limits.members else { return counters.count(.overLimit) }
-            guard record.isAuthentic(signer) else { return counters.count(.forged) }
-            let slot = others.insert(Entry(record: record, state: .left, since: now), for: record.peer)
-            revive(slot, with: record, at: now, into: &effects)
+            guard let kept = authenticated(record) else { return counters.count(.forged) }
+            let slot = others.insert(Entry(kept, state: .left, since: now))
+            revive(slot, with: kept, at: now, into: &effects)
             return
         }
         let known = others[slot].record.incarnation
@@ -27,16 +27,26 @@ extension Membership {
             }
             return
         }
-        guard record.isAuthentic(signer) else { return counters.count(.forged) }
+        guard let kept = authenticated(record) else { return counters.count(.forged) }
         noteReplacement(slot, by: record, at: now, into: &effects)
-        revive(slot, with: record, at: now, into: &effects)
+        revive(slot, with: kept, at: now, into: &effects)
     }
 
-    mutating func revive(_ slot: Int, with record: PeerRecord, at now: Instant, into effects: inout [Effect]) {
+    /// The record to keep, if its peer signed it.
+    func authenticated(_ record: PeerRecord) -> KeptRecord? {
+        if let known = pool?.record(equalTo: record) { return known }
+        guard record.isAuthentic(signer) else { return nil }
+        let kept = KeptRecord(record, withMessage: pool != nil)
+        pool?.add(kept)
+        return kept
+    }
+
+    mutating func revive(_ slot: PeerSlot, with kept: KeptRecord, at now: Instant, into effects: inout [Effect]) {
+        let record = kept.record
         let wasLive = others[slot].livePosition != nil
         let oldHash = wasLive ? Self.viewHash(record.peer, others[slot].record.incarnation) : 0
         view.replace(record.peer, old: oldHash, new: Self.viewHash(record.peer, record.incarnation))
-        others[slot].record = record
+        others[slot].kept = kept
         if others[slot].state != .alive { others[slot].since = now }
         others[slot].state = .alive
         others[slot].suspicion = nil
@@ -47,13 +57,14 @@ extension Membership {
         if wasLive {
             effects.append(.event(.memberUpdated(record.peer)))
         } else {
-            others[slot].livePosition = live.count
+            others[slot].livePosition = PeerSlot(live.count)
             others[slot].roundTrip = RoundTripEstimator()
+            live.growSparingly()
             live.append(slot)
             beginWatching(record.peer)
             effects.append(.event(.memberUp(record.peer)))
         }
-        spread(.alive(record), about: record.peer, at: now)
+        if !isReadingOldNews { spread(kept.datagramBytes, about: record.peer, at: now) }
     }
 
     // MARK: Suspect
@@ -155,7 +166,7 @@ extension Membership {
     }
 
     private mutating func kill(
-        _ slot: Int, _ accusation: Accusation, at now: Instant, into effects: inout [Effect]
+        _ slot: PeerSlot, _ accusation: Accusation, at now: Instant, into effects: inout [Effect]
     ) {
         retire(slot, as: .dead, at: now)
         others[slot].accuser = accusation.accuser
@@ -168,7 +179,7 @@ extension Membership {
     /// Whether an accusation is about a live incarnation of a known other peer. One against this peer is refuted here.
     private mutating func applicableSlot(
         _ accusation: Accusation, from sender: PeerID, at now: Instant, into effects: inout [Effect]
-    ) -> Int? {
+    ) -> PeerSlot? {
         guard accusation.peer != peer else {
             refute(accusation, from: sender, at: now, into: &effects)
             return nil
@@ -281,13 +292,13 @@ extension Membership {
     // MARK: Bookkeeping
 
     /// Takes a peer out of the live ones.
-    private mutating func retire(_ slot: Int, as state: Member.State, at now: Instant) {
+    private mutating func retire(_ slot: PeerSlot, as state: Member.State, at now: Instant) {
         let peer = others.peer(at: slot)
         if let position = others[slot].livePosition {
             view.replace(peer, old: Self.viewHash(peer, others[slot].record.incarnation), new: 0)
-            live.swapAt(position, live.count - 1)
+            live.swapAt(Int(position), live.count - 1)
             live.removeLast()
-            if position < live.count { others[live[position]].livePosition = position }
+            if position < live.count { others[live[Int(position)]].livePosition = position }
             others[slot].livePosition = nil
             endWatching(peer)
         }
@@ -311,7 +322,7 @@ extension Membership {
     }
 
     /// What somebody who believes the peer alive has to be told.
-    func overridingStatements(at slot: Int) -> [MembershipMessage] {
+    func overridingStatements(at slot: PeerSlot) -> [MembershipMessage] {
         let entry = others[slot]
         switch entry.state {
         case .alive: return [.alive(entry.record)]

@@ -109,7 +109,7 @@ extension Membership {
     /// Without the records, for a copy of each would be most of the work.
     private func forEachLive(
         in range: ClosedRange<UInt64>,
-        _ body: (_ slot: Int?, _ peer: PeerID, _ incarnation: UInt64) -> Void
+        _ body: (_ slot: PeerSlot?, _ peer: PeerID, _ incarnation: UInt64) -> Void
     ) {
         var ownIsDue = range.contains(peer.prefix)
         for slot in others.slots(withPrefixes: range) where others[slot].state.isLive {

@@ -39,6 +39,7 @@ package struct Membership: ProtocolCore {
 
     let configuration: MembershipConfiguration
     let signer: Signer
+    let pool: StatementPool?
     var generator: SeededGenerator
 
     /// This peer's own record; its incarnation grows when it refutes.
@@ -50,7 +51,7 @@ package struct Membership: ProtocolCore {
     var policy = AdmissionPolicy.open
     var others: PeerTable<Entry>
     /// Slots of live others, in no particular but a reproducible order: for drawing at random.
-    var live: [Int] = []
+    var live: [PeerSlot] = []
     var view = DigestTable()
     package internal(set) var health = LocalHealth()
     /// The timers that follow from measured round trips.
@@ -62,7 +63,7 @@ package struct Membership: ProtocolCore {
     var rings: WatchRings
     /// Peers that pinged this one of late, the last one last.
     var visitors: [PeerID] = []
-    var news = BroadcastQueue<NewsSubject, MembershipMessage>()
+    var news = BroadcastQueue<NewsSubject>()
     var hasLeft = false
     var isStarted = false
     /// While a member list is read, whose contents everybody else knows.
@@ -93,9 +94,10 @@ package struct Membership: ProtocolCore {
     /// which lost its memory still comes back with a higher one.
     package init(
         configuration: MembershipConfiguration = MembershipConfiguration(), contact: Contact, signer: Signer,
-        incarnation: UInt64, seed: UInt64
+        incarnation: UInt64, seed: UInt64, pool: StatementPool? = nil
     ) {
         self.configuration = configuration
+        self.pool = pool
         profile = TimerProfile(configuration)
         self.signer = signer
         generator = SeededGenerator(seed: seed)
@@ -129,12 +131,20 @@ package struct Membership: ProtocolCore {
         return result
     }
 
+    /// The identities of the live members but this one, sorted.
+    var liveOthers: [PeerID] { others.order.filter { others[$0].state.isLive }.map { others.peer(at: $0) } }
+
+    /// The live member, but this one, whose identity starts with these eight bytes.
+    func liveOther(withPrefix prefix: UInt64) -> PeerID? {
+        others.slot(withPrefix: prefix).flatMap { others[$0].state.isLive ? others.peer(at: $0) : nil }
+    }
+
     var startedAt = Instant(nanoseconds: 0)
 
     /// What is believed of one other peer.
     package func member(_ peer: PeerID) -> Member? { others.slot(of: peer).map { member(at: $0) } }
 
-    private func member(at slot: Int) -> Member {
+    private func member(at slot: PeerSlot) -> Member {
         let entry = others[slot]
         return Member(
             record: entry.record, state: entry.state, since: entry.since, roundTrip: entry.roundTrip.smoothed)

@@ -2,8 +2,8 @@
 /// memberlist's `queue.go`).
 ///
 /// A message has a subject; a newer message about the same subject replaces the older one.
-package struct BroadcastQueue<Subject: Hashable & Sendable, Message: DatagramMessage>: Sendable {
-    /// What waits about one subject. The message is encoded once, for it is sent several times.
+package struct BroadcastQueue<Subject: Hashable & Sendable>: Sendable {
+    /// What waits about one subject.
     private struct Item: Sendable {
         let subject: Subject
         let encoded: [UInt8]
@@ -54,10 +54,10 @@ package struct BroadcastQueue<Subject: Hashable & Sendable, Message: DatagramMes
     /// Messages that wait.
     package var count: Int { places.count }
 
-    /// Queues a message, in place of an older one about the same subject.
-    package mutating func insert(_ message: Message, about subject: Subject) {
+    /// Queues an encoded message, in place of an older one about the same subject.
+    package mutating func insert(_ message: [UInt8], about subject: Subject) {
         nextGeneration += 1
-        let item = Item(subject: subject, encoded: message.datagramBytes, generation: nextGeneration)
+        let item = Item(subject: subject, encoded: message, generation: nextGeneration)
         let place: Int
         if let known = places[subject] {
             place = known

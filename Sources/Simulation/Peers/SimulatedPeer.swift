@@ -17,11 +17,10 @@ struct SimulatedPeer {
     /// What has arrived during a pause.
     var backlog: [Packet] = []
     var sessions: [Int: SimulatedSession] = [:]  // only looked up, never iterated
-    /// The port of peers whose address is known, as they told or were last seen.
-    var ports: [Int: UInt32] = [:]  // only looked up, never iterated
-    /// Peers in the order in which they became known, as a disk would remember them.
+    /// The ports of peers whose address is known, as they told or were last seen.
+    var ports: KnownPorts
+    /// The first peers that became known, as a disk would remember them.
     var cache: [Int] = []
-    var cached: Set<Int> = []  // only looked up, never iterated
     /// Whom the process speaks to, and a closed swarm's list on its disk.
     var policy = AdmissionPolicy.open
     var admissionPages: [SignedEntry] = []
