@@ -67,13 +67,15 @@ extension OverlayNode {
                 case .memberUp(let peer):
                     admission.handle(.memberUp(peer), at: now, into: &routed.admission)
                     gossip.handle(.memberUp(peer), at: now, into: &routed.gossip)
-                    probing.handle(.memberUp(peer), at: now, into: &routed.probing)
+                    probing.handle(
+                        .memberUp(peer, others: membership.liveCount - 1), at: now, into: &routed.probing)
                     addresses.handle(.memberUp(peer), at: now, into: &routed.addresses)
                     routed.graphChanged = true
                 case .memberDown(let peer), .memberLeft(let peer):
                     admission.handle(.memberDown(peer), at: now, into: &routed.admission)
                     gossip.handle(.memberDown(peer), at: now, into: &routed.gossip)
-                    probing.handle(.memberDown(peer), at: now, into: &routed.probing)
+                    probing.handle(
+                        .memberDown(peer, others: membership.liveCount - 1), at: now, into: &routed.probing)
                     addresses.handle(.memberDown(peer), at: now, into: &routed.addresses)
                     routed.graphChanged = true
                 default: break
@@ -93,17 +95,27 @@ extension OverlayNode {
 
     /// A probing datagram leaves as it is and at once: its size and its distance to the next one are what is measured.
     private mutating func routeProbing(_ routed: inout Routed, at now: Instant) {
-        for effect in routed.probing {
-            switch effect {
-            case .send(let messages, let peer):
-                guard admission.policy.keeps(peer) else { continue }
-                var packer = DatagramPacker()
-                for message in messages { packer.append(message.datagramBytes) }
-                for payload in packer.finish() { routed.effects.append(.send(payload, to: peer)) }
-            case .publishLinks(let page, let value):
-                gossip.handle(.publish(.links(page: page), value: value), at: now, into: &routed.gossip)
-            case .event(let event): routed.effects.append(.event(.probing(event)))
-            }
+        while !routed.probing.isEmpty {
+            let pending = routed.probing
+            routed.probing.removeAll(keepingCapacity: true)
+            for effect in pending { route(effect, at: now, &routed) }
+        }
+    }
+
+    private mutating func route(_ effect: Probing.Effect, at now: Instant, _ routed: inout Routed) {
+        switch effect {
+        case .send(let messages, let peer):
+            guard admission.policy.keeps(peer) else { return }
+            var packer = DatagramPacker()
+            for message in messages { packer.append(message.datagramBytes) }
+            for payload in packer.finish() { routed.effects.append(.send(payload, to: peer)) }
+        case .publishLinks(let page, let value):
+            gossip.handle(.publish(.links(page: page), value: value), at: now, into: &routed.gossip)
+        case .needMembers: probing.handle(.members(membership.liveOthers), at: now, into: &routed.probing)
+        case .find(let prefix):
+            guard let peer = membership.liveOther(withPrefix: prefix) else { return }
+            probing.handle(.found(peer), at: now, into: &routed.probing)
+        case .event(let event): routed.effects.append(.event(.probing(event)))
         }
     }
 

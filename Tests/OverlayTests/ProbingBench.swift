@@ -59,7 +59,7 @@ struct ProbingBench {
         generator = seeds.split()
         for index in cores.indices {
             give(.start, to: index)
-            for other in peers where other != peers[index] { give(.memberUp(other), to: index) }
+            for other in peers where other != peers[index] { give(.memberUp(other, others: peers.count - 1), to: index) }
         }
     }
 
@@ -82,6 +82,9 @@ struct ProbingBench {
             case .publishLinks(let page, let value):
                 pages[index][page] = try? LinksPage(wireBytes: value)
                 publications.append((index, now))
+            case .needMembers: give(.members(peers.filter { $0 != peers[index] }), to: index)
+            case .find(let prefix):
+                for peer in peers where peer.prefix == prefix && peer != peers[index] { give(.found(peer), to: index) }
             case .event(let event): events.append((index, now, event))
             }
         }

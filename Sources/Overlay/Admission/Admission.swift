@@ -62,7 +62,10 @@ package struct Admission: ProtocolCore {
     private var slots: [SignedEntry?] = []
     private var contents: [AdmissionPage] = []
     private var contacts: [Contact] = []
+    /// In a closed swarm, its live members but this one; in an open one nobody asks who they are.
     private var live: [PeerID] = []
+    /// Whether anybody was ever live, which is all that an open swarm needs.
+    private var hasMet = false
     private var nextRound: Instant?
     package private(set) var policy: AdmissionPolicy
     package private(set) var counters = OverlayCounters()
@@ -113,10 +116,11 @@ package struct Admission: ProtocolCore {
         case .decide(let statement): decide(statement, into: &effects)
         case .memberUp(let peer):
             isRefused = false
-            live.append(peer)  // membership says this once of each
+            hasMet = true
+            if founder != nil { live.append(peer) }  // membership says this once of each
         case .memberDown(let peer): live.removeAll { $0 == peer }
         case .refused:
-            guard !isRefused, live.isEmpty else { return }
+            guard !isRefused, founder == nil ? !hasMet : live.isEmpty else { return }
             isRefused = true
             effects.append(.event(.notAdmitted))
         case .knocked(let peer):

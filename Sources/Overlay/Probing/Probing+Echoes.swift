@@ -8,7 +8,7 @@ extension Probing {
         links[peer]?.roundTrip.record(sample, at: now)
         links[peer]?.loss.record(lost: false)
         if isFirst { scheduleDeadline = now }
-        guard members.count >= PartnerSelection.allPairsMembers else { return }
+        guard memberCount >= PartnerSelection.allPairsMembers else { return }
         if let known = nearest.firstIndex(where: { $0.peer == peer }) {
             nearest[known].roundTrip = min(nearest[known].roundTrip, sample)
         } else {

@@ -3,18 +3,16 @@ import Wire
 
 /// Members come and go; some of them are partners, whose links are measured.
 extension Probing {
-    mutating func memberUp(_ peer: PeerID, at now: Instant) {
-        guard peer != local, let place = Self.place(of: peer, in: members, present: false) else { return }
-        members.insert(peer, at: place)
+    mutating func memberUp(_ peer: PeerID, others: Int, at now: Instant, _ effects: inout [Effect]) {
+        guard peer != local else { return }
         let unrestEnds = self.unrestEnds ?? now + configuration.longestUnrest
         self.unrestEnds = unrestEnds
         calmAt = max(calmAt ?? now, min(now + configuration.calm, unrestEnds) + spread)
-        membershipChanged(at: now)
+        membershipChanged(others: others, at: now, &effects)
     }
 
-    mutating func memberDown(_ peer: PeerID, at now: Instant) {
-        guard let place = Self.place(of: peer, in: members, present: true) else { return }
-        members.remove(at: place)
+    mutating func memberDown(_ peer: PeerID, others: Int, at now: Instant, _ effects: inout [Effect]) {
+        guard peer != local else { return }
         removeLink(to: peer)
         nearest.removeAll { $0.peer == peer }
         neighbours.removeAll { $0 == peer }
@@ -23,19 +21,22 @@ extension Probing {
             session = nil
             scheduleDeadline = now
         }
-        membershipChanged(at: now)
+        membershipChanged(others: others, at: now, &effects)
     }
 
     /// In a small swarm everyone is a partner at once; in a large one the choice is costly and waits for others.
-    mutating func membershipChanged(at now: Instant) {
-        if members.count < PartnerSelection.allPairsMembers {
-            selectPartners(at: now)
+    private mutating func membershipChanged(others: Int, at now: Instant, _ effects: inout [Effect]) {
+        memberCount = others
+        if memberCount < PartnerSelection.allPairsMembers {
+            effects.append(.needMembers)
         } else if selectionDeadline.map({ $0 > now + .milliseconds(500) }) ?? true {
             selectionDeadline = now + .milliseconds(500)
         }
     }
 
-    mutating func selectPartners(at now: Instant) {
+    /// Chooses among all other live members, sorted.
+    mutating func selectPartners(among members: [PeerID], at now: Instant) {
+        memberCount = members.count
         chooseNeighbours(at: now)
         partners = PartnerSelection.partners(of: local, among: members, nearest: neighbours)
         for peer in partners { addLink(to: peer, at: now) }
@@ -45,13 +46,13 @@ extension Probing {
             }
             removeLink(to: peer)
         }
-        selectionDeadline = members.count < PartnerSelection.allPairsMembers ? nil : neighboursDeadline
+        selectionDeadline = memberCount < PartnerSelection.allPairsMembers ? nil : neighboursDeadline
     }
 
     /// Takes the nearest members known so far, which become known only with time, and keeps them for long, because every
     /// new partner is news for the whole swarm.
     mutating func chooseNeighbours(at now: Instant) {
-        guard members.count >= PartnerSelection.allPairsMembers else { return }
+        guard memberCount >= PartnerSelection.allPairsMembers else { return }
         guard let deadline = neighboursDeadline else {
             neighboursDeadline = now + configuration.firstNeighbours
             return

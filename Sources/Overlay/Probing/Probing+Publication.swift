@@ -6,7 +6,7 @@ extension Probing {
     /// Whether partners that can be expected to answer were never measured.
     func isMeasuring(at now: Instant) -> Bool {
         // Partners that are still to be chosen are links to come, too.
-        if members.count >= PartnerSelection.allPairsMembers, neighbours.isEmpty { return true }
+        if memberCount >= PartnerSelection.allPairsMembers, neighbours.isEmpty { return true }
         return partners.contains { peer in
             guard let link = links[peer], link.measuredAt == nil, link.failures < 3 else { return false }
             // Without bandwidth sessions the first echoes are all that there is to wait for.
@@ -32,7 +32,7 @@ extension Probing {
             report.sendBandwidth = rate
             return report
         }
-        for page in publisher.publish(reports, isMeasuring: measuring, members: members.count, at: now) {
+        for page in publisher.publish(reports, isMeasuring: measuring, members: memberCount, at: now) {
             effects.append(.publishLinks(page: page.index, value: page.value.wireBytes))
         }
         publicationDeadline = publisher.nextCheck ?? now + .seconds(10)

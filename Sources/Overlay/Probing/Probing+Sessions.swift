@@ -187,8 +187,7 @@ extension Probing {
         _ wish: Reservation, for wait: Duration, at now: Instant, _ effects: inout [Effect]
     ) {
         let peer = wish.peer
-        if session != nil, waiting.count < Self.maximumWaiting, !waiting.contains(peer), links[peer]?.measuredAt == nil,
-            Self.place(of: peer, in: members, present: true) != nil
+        if session != nil, waiting.count < Self.maximumWaiting, !waiting.contains(peer), links[peer]?.measuredAt == nil
         {
             addLink(to: peer, at: now)
             waiting.append(peer)
@@ -246,7 +245,7 @@ extension Probing {
                 link.notBefore, doubt.nextAttempt, budget.begin(bytes: TrainSession.leastBytes, at: now))
         }
         let isMine =
-            local < peer || members.count >= PartnerSelection.allPairsMembers || waiting.contains(peer)
+            local < peer || memberCount >= PartnerSelection.allPairsMembers || waiting.contains(peer)
         let rate = max(link.sendBandwidth, link.receiveBandwidth)
         var due: Instant
         if let measuredAt = freshSince(link) {

@@ -58,9 +58,13 @@ package struct Probing: ProtocolCore {
         case timer
         /// A probing message that an authenticated peer sent.
         case receive(ProbingMessage, from: PeerID)
-        /// A member is alive (again); `memberDown` when it has left or died.
-        case memberUp(PeerID)
-        case memberDown(PeerID)
+        /// Another member is alive (again), or has left or died, which makes so many other live ones.
+        case memberUp(PeerID, others: Int)
+        case memberDown(PeerID, others: Int)
+        /// All other live members, sorted: the answer to `needMembers`.
+        case members([PeerID])
+        /// The live member that was looked for.
+        case found(PeerID)
         /// Membership saw a probe answered after this time, or not answered.
         case roundTrip(PeerID, Duration)
         case probeLost(PeerID)
@@ -81,6 +85,11 @@ package struct Probing: ProtocolCore {
         case send([ProbingMessage], to: PeerID)
         /// A new value of the entry `links` with this index.
         case publishLinks(page: UInt8, value: [UInt8])
+        /// The live members are to be given (`Input.members`), for partners to be chosen among them. They are not kept: a member
+        /// of a large swarm has a list of them in its membership.
+        case needMembers
+        /// The live member with this prefix is to be given, if there is one (`Input.found`).
+        case find(prefix: UInt64)
         case event(Event)
     }
 
@@ -101,7 +110,8 @@ package struct Probing: ProtocolCore {
     let local: PeerID
     var generator: SeededGenerator
 
-    var members: [PeerID] = []  // sorted, without the local peer
+    /// Live members but this one.
+    var memberCount = 0
     var links: [PeerID: ProbedLink] = [:]
     var linkOrder: [PeerID] = []  // keys of `links`, sorted, because a dictionary has no order
     var partners: [PeerID] = []  // in the order in which they are tried
@@ -166,7 +176,7 @@ package struct Probing: ProtocolCore {
 
     /// Whether every partner's bandwidth is measured and published. Not before the nearest partners are chosen.
     package var isComplete: Bool {
-        if members.count >= PartnerSelection.allPairsMembers, neighbours.isEmpty { return false }
+        if memberCount >= PartnerSelection.allPairsMembers, neighbours.isEmpty { return false }
         return partners.allSatisfy { publisher.published($0.prefix).map { $0.confidence > .roundTripOnly } ?? false }
     }
 
@@ -178,8 +188,10 @@ package struct Probing: ProtocolCore {
         case .start: publicationDeadline = now + .seconds(1)
         case .timer: timer(at: now, &effects)
         case .receive(let message, let peer): receive(message, from: peer, at: now, &effects)
-        case .memberUp(let peer): memberUp(peer, at: now)
-        case .memberDown(let peer): memberDown(peer, at: now)
+        case .memberUp(let peer, let others): memberUp(peer, others: others, at: now, &effects)
+        case .memberDown(let peer, let others): memberDown(peer, others: others, at: now, &effects)
+        case .members(let members): selectPartners(among: members, at: now)
+        case .found(let peer): measureAsked(peer, at: now, &effects)
         case .roundTrip(let peer, let duration): record(duration, of: peer, at: now)
         case .probeLost(let peer): links[peer]?.loss.record(lost: true)
         case .measure(let peer): measure(peer, available: false, at: now, &effects)
@@ -191,7 +203,10 @@ package struct Probing: ProtocolCore {
     }
 
     private mutating func timer(at now: Instant, _ effects: inout [Effect]) {
-        if let deadline = selectionDeadline, now >= deadline { selectPartners(at: now) }
+        if let deadline = selectionDeadline, now >= deadline {
+            selectionDeadline = nil
+            effects.append(.needMembers)
+        }
         if let current = session, now >= current.deadline { withSession(at: now, &effects) { $0.timer(at: now) } }
         sendDueEchoes(at: now, &effects)
         if let deadline = scheduleDeadline, now >= deadline { schedule(at: now, &effects) }
@@ -229,7 +244,7 @@ package struct Probing: ProtocolCore {
         case .report(let report): if isCurrent(report.session, peer) { session?.receive(report, at: now) }
         case .finish(let identifier):
             if isCurrent(identifier, peer) { withSession(at: now, &effects) { $0.finish() } }
-        case .ask(let target): receiveAsk(target, at: now, &effects)
+        case .ask(let target): if configuration.measuresBandwidth { effects.append(.find(prefix: target)) }
         }
     }
 }

@@ -97,7 +97,7 @@ package struct LinkBench {
         self.generator = generator
         for index in 0..<2 {
             give(.start, to: index)
-            give(.memberUp(peers[1 - index]), to: index)
+            give(.memberUp(peers[1 - index], others: 1), to: index)
         }
     }
 
@@ -130,6 +130,8 @@ package struct LinkBench {
                     links.reports[index].sendBandwidth = times(report.sendBandwidth, inflation[core])
                 }
                 pages[core][page] = links
+            case .needMembers: give(.members([peers[1 - core]]), to: core, stamp: stamp)
+            case .find: break  // nobody plans
             case .event(let event): events.append((core, time, event))
             }
         }
