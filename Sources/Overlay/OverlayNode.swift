@@ -34,7 +34,7 @@ package struct OverlayNode: ProtocolCore {
     /// may share a pool.
     package init(
         configuration: Configuration = Configuration(), contact: Contact, signer: Signer, incarnation: UInt64,
-        seed: UInt64, pool: StatementPool? = nil
+        seed: UInt64, pool: (any StatementPool)? = nil
     ) {
         var generator = SeededGenerator(seed: seed)
         membership = Membership(
@@ -88,6 +88,9 @@ package struct OverlayNode: ProtocolCore {
 
     /// The snapshot's digest alone, which is cheaper.
     package var snapshotDigest: Digest { gossip.store.snapshotDigest }
+
+    /// A sum over all entries of live members: different for different snapshots, as good as always.
+    package var entryRoot: UInt64 { gossip.store.root }
 
     /// Who belongs to the swarm, by its founder's list.
     package var admissions: Admission { admission }

@@ -24,6 +24,8 @@ package enum Limits {
 
     /// Members that a peer keeps; further ones are dropped and counted.
     package static let members = 16_384
+    /// Statements that a peer keeps to be sent on, of membership and of gossip each.
+    package static let queuedStatements = 1024
     /// Bytes of a gossip value: with its headers it has to fit in one datagram.
     package static let entryDatagramValueBytes = 960
     /// Entries of one owner.

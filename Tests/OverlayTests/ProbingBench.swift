@@ -59,7 +59,9 @@ struct ProbingBench {
         generator = seeds.split()
         for index in cores.indices {
             give(.start, to: index)
-            for other in peers where other != peers[index] { give(.memberUp(other, others: peers.count - 1), to: index) }
+            for other in peers where other != peers[index] {
+                give(.memberUp(other, others: peers.count - 1), to: index)
+            }
         }
     }
 

@@ -233,6 +233,25 @@ struct SupportStructuresTests {
         #expect(suspicion.timeout == .seconds(2))
     }
 
+    @Test("A full queue of broadcasts lets go of what was sent most often, and keeps its bound")
+    func broadcastCapacity() {
+        var queue = BroadcastQueue<Int>(capacity: 3)
+        queue.insert([0], about: 0)
+        queue.insert([1], about: 1)
+        var packer = DatagramPacker(capacity: 1)
+        queue.take(into: &packer, limit: 5)  // 0 was sent once
+        queue.insert([2], about: 2)
+        queue.insert([3], about: 3)
+        #expect(queue.count == 3)
+        queue.insert([3, 3], about: 3)
+        #expect(queue.count == 3, "a known subject needs no room")
+        packer = DatagramPacker()
+        queue.take(into: &packer, limit: 5)
+        #expect(packer.finish() == [[1, 2, 3, 3]], "0 had to go")
+        for subject in 10..<1000 { queue.insert([9], about: subject) }
+        #expect(queue.count == 3)
+    }
+
     @Test("Time-outs and retransmissions grow with the logarithm of the swarm")
     func configuration() {
         let configuration = MembershipConfiguration()

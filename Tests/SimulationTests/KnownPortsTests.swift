@@ -23,7 +23,8 @@ struct KnownPortsTests {
             guard step % 50 == 0 else { continue }
             let known = (0..<130).filter { ports.contains($0) }
             #expect(known == model.keys.sorted(), "step \(step)")
-            #expect(known.map { ports.port(of: $0, announced: announced($0)) } == known.map { model[$0] }, "step \(step)")
+            #expect(
+                known.map { ports.port(of: $0, announced: announced($0)) } == known.map { model[$0] }, "step \(step)")
         }
         #expect(model.count > 60, "the test knows somebody")
     }

@@ -24,10 +24,10 @@ package struct EntryStore: Sendable {
     private(set) var owners: PeerTable<Owner>
     private(set) var digests = DigestTable()
 
-    private let pool: StatementPool?
+    private let pool: (any StatementPool)?
 
     /// A store without owners; the seed is that of their table. Nodes that share a process may share a pool.
-    package init(seed: UInt64 = 1, pool: StatementPool? = nil) {
+    package init(seed: UInt64 = 1, pool: (any StatementPool)? = nil) {
         owners = PeerTable(seed: seed)
         self.pool = pool
     }
@@ -72,6 +72,17 @@ package struct EntryStore: Sendable {
         let contents = owners[slot].contents
         let position = contents.position(of: key)
         return contents.holds(key, at: position) ? contents.entries[position] : nil
+    }
+
+    /// All entries of an owner.
+    func contents(of peer: PeerID) -> OwnedEntries? { owners.slot(of: peer).map { owners[$0].contents } }
+
+    /// Takes all entries of a live owner of which there are none yet. They were found authentic.
+    mutating func adopt(_ contents: OwnedEntries) {
+        guard let slot = owners.slot(of: contents.owner), owners[slot].isLive,
+            owners[slot].contents.entries.isEmpty
+        else { return }
+        replace(slot, by: contents)
     }
 
     /// Takes an entry if it is new, in bounds and signed by a live owner.
@@ -124,7 +135,8 @@ package struct EntryStore: Sendable {
     func items(in mask: UInt64) -> [ItemDigests] {
         var items: [ItemDigests.Item] = []
         for range in DigestTable.prefixes(in: mask) {
-            for slot in owners.slots(withPrefixes: range) where owners[slot].isLive && !owners[slot].contents.entries.isEmpty {
+            for slot in owners.slots(withPrefixes: range)
+            where owners[slot].isLive && !owners[slot].contents.entries.isEmpty {
                 let prefix = owners.peer(at: slot).prefix
                 guard items.last?.prefix != prefix else { continue }
                 items.append(ItemDigests.Item(prefix: prefix, hash: Self.itemHash(owners[slot].contents.sum)))
@@ -143,6 +155,9 @@ package struct EntryStore: Sendable {
                     digest: owners[slot].contents.digest)
             })
     }
+
+    /// What equal stores have in common, and different ones as good as never.
+    package var root: UInt64 { digests.root }
 
     /// The snapshot's digest, without the snapshot.
     package var snapshotDigest: Digest {

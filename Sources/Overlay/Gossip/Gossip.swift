@@ -56,7 +56,7 @@ package struct Gossip: ProtocolCore {
     /// clock in milliseconds at the start, so that a peer which lost its memory still publishes newer ones.
     package init(
         configuration: GossipConfiguration = GossipConfiguration(), signer: Signer, firstVersion: UInt64, seed: UInt64,
-        pool: StatementPool? = nil
+        pool: (any StatementPool)? = nil
     ) {
         self.configuration = configuration
         self.signer = signer
@@ -151,6 +151,9 @@ package struct Gossip: ProtocolCore {
         schedulePush(at: now)
         effects.append(.event(.entryUpdated(owner: entry.owner, entry.key)))
     }
+
+    /// Takes what live owners have published, where nothing is known of them yet, as old news.
+    mutating func remember(_ entries: [OwnedEntries]) { for contents in entries { store.adopt(contents) } }
 
     // MARK: Pushing
 

@@ -42,6 +42,16 @@ extension Membership {
         effects.append(.learn(contact))
     }
 
+    /// Takes the records of members that this peer does not know yet as old news.
+    mutating func remember(_ records: [KeptRecord], at now: Instant, into effects: inout [Effect]) {
+        isReadingOldNews = true
+        for kept in records where kept.record.peer != peer && others.slot(of: kept.record.peer) == nil {
+            guard others.count < Limits.members else { break }
+            revive(others.insert(Entry(kept, state: .left, since: now)), with: kept, at: now, into: &effects)
+        }
+        isReadingOldNews = false
+    }
+
     func isLive(_ peer: PeerID) -> Bool { others.slot(of: peer).map { others[$0].state.isLive } ?? false }
 
     /// Knocks wherever nobody has answered yet. Contacts are kept for good: when a partition heals, or when everybody else

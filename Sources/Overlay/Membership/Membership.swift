@@ -39,7 +39,7 @@ package struct Membership: ProtocolCore {
 
     let configuration: MembershipConfiguration
     let signer: Signer
-    let pool: StatementPool?
+    let pool: (any StatementPool)?
     var generator: SeededGenerator
 
     /// This peer's own record; its incarnation grows when it refutes.
@@ -94,7 +94,7 @@ package struct Membership: ProtocolCore {
     /// which lost its memory still comes back with a higher one.
     package init(
         configuration: MembershipConfiguration = MembershipConfiguration(), contact: Contact, signer: Signer,
-        incarnation: UInt64, seed: UInt64, pool: StatementPool? = nil
+        incarnation: UInt64, seed: UInt64, pool: (any StatementPool)? = nil
     ) {
         self.configuration = configuration
         self.pool = pool

@@ -27,6 +27,7 @@ extension Probing {
     /// In a small swarm everyone is a partner at once; in a large one the choice is costly and waits for others.
     private mutating func membershipChanged(others: Int, at now: Instant, _ effects: inout [Effect]) {
         memberCount = others
+        guard configuration.measuresLinks else { return }
         if memberCount < PartnerSelection.allPairsMembers {
             effects.append(.needMembers)
         } else if selectionDeadline.map({ $0 > now + .milliseconds(500) }) ?? true {

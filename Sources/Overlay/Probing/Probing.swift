@@ -24,7 +24,8 @@ package struct Probing: ProtocolCore {
         package var echoInterval: Duration = .seconds(30)
         /// An echo without an answer for so long is lost.
         package var echoTimeout: Duration = .seconds(3)
-        /// Whether bandwidth is measured at all.
+        /// Whether links are measured at all, and whether their bandwidth is.
+        package var measuresLinks = true
         package var measuresBandwidth = true
         /// A bandwidth figure older than this is measured again.
         package var bandwidthAge: Duration = .seconds(570)

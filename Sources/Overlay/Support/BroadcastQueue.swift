@@ -1,3 +1,5 @@
+internal import Wire
+
 /// Messages that are to reach everybody, each sent a bounded number of times, the least often sent first (SWIM, 4.1;
 /// memberlist's `queue.go`).
 ///
@@ -45,8 +47,11 @@ package struct BroadcastQueue<Subject: Hashable & Sendable>: Sendable {
     private var places: [Subject: Int] = [:]  // only looked up, never iterated
     private var tiers: [Tier] = []
     private var nextGeneration: UInt64 = 0
+    private let capacity: Int
 
-    package init() {}
+    /// An empty queue for so many subjects. A newer one takes the place of what has been sent most often: others have it, and
+    /// whoever has not finds that out by comparing digests.
+    package init(capacity: Int = Limits.queuedStatements) { self.capacity = capacity }
 
     /// Whether nothing waits to be sent.
     package var isEmpty: Bool { places.isEmpty }
@@ -56,6 +61,7 @@ package struct BroadcastQueue<Subject: Hashable & Sendable>: Sendable {
 
     /// Queues an encoded message, in place of an older one about the same subject.
     package mutating func insert(_ message: [UInt8], about subject: Subject) {
+        if places.count >= capacity, places[subject] == nil { dropMostSent() }
         nextGeneration += 1
         let item = Item(subject: subject, encoded: message, generation: nextGeneration)
         let place: Int
@@ -85,6 +91,15 @@ package struct BroadcastQueue<Subject: Hashable & Sendable>: Sendable {
         places[subject] = nil
         items[place] = Item(subject: subject, encoded: [], generation: 0)
         free.append(place)
+    }
+
+    private mutating func dropMostSent() {
+        for tier in tiers.indices.reversed() {
+            while tiers[tier].count > 0 {
+                let turn = tiers[tier].popFirst()
+                if items[turn.place].generation == turn.generation { return drop(turn.place) }
+            }
+        }
     }
 
     /// Fills the datagram with messages that have been sent fewer than `limit` times.

@@ -25,7 +25,7 @@ struct KnownPorts {
 
     /// Forgets everybody.
     mutating func removeAll() {
-        for word in bits.indices { bits[word] = 0 }
+        bits = Array(repeating: 0, count: bits.count)
         others = [:]
     }
 }

@@ -1,4 +1,5 @@
-/// What is played with a swarm. Every scenario begins with all peers joining at once through one of them.
+/// What is played with a swarm. Every scenario begins with all peers joining at once through one of them, unless the
+/// swarm is to have settled before.
 package enum Scenario: String, CaseIterable, Sendable, Codable {
     /// All peers join at once; nothing else.
     case join
@@ -78,10 +79,14 @@ package struct ScenarioOptions: Sendable {
     package var script: ScenarioScript?
     /// Virtual seconds that a swarm may take to join or to agree before that counts as a violation.
     package var patienceSeconds = 60.0
+    /// Whether everybody knows everybody at the beginning, instead of joining.
+    package var startsSettled = false
     /// Whether the report has a timeline.
     package var recordsTimeline = false
     /// Whether a trace lists packets, too.
     package var tracesPackets = false
+    /// Whether links are measured at all; if not, a swarm has membership and gossip only.
+    package var measuresLinks = true
     /// Whether bandwidth is measured; most of the packets of a simulation are those of trains.
     package var measuresBandwidth = true
 

@@ -4,6 +4,7 @@ import Primitives
 /// The main phases of the scenarios.
 extension ScenarioRunner {
     mutating func join() {
+        if options.startsSettled { return simulator.startSettled() }
         simulator.perform(.start(0, knowing: []))
         if options.scenario == .admission { admitAll() }
         var last = 0.0

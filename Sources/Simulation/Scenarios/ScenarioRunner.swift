@@ -39,6 +39,7 @@ package struct ScenarioRunner {
             default: 0
             }
         var configuration = OverlayNode.Configuration()
+        configuration.probing.measuresLinks = options.measuresLinks
         configuration.probing.measuresBandwidth = options.measuresBandwidth
         simulator = Simulator(
             peers: options.peers + spare, profile: options.profile, seed: options.seed, configuration: configuration,

@@ -1,6 +1,7 @@
 import Foundation
 import Primitives
 import Simulation
+import Wire
 
 /// The file of `weft simulate --file`, as docs/SIMULATION.md describes it.
 struct ScenarioDocument: Decodable {
@@ -64,6 +65,9 @@ struct ScenarioDocument: Decodable {
     /// Address translators by kind: how many of the last peers are behind each.
     var nats: [String: Int]?
     var measureBandwidth: Bool?
+    var measureLinks: Bool?
+    /// Whether everybody knows everybody at the beginning.
+    var settled: Bool?
     var lastsSeconds: Double?
     var events: [Event]?
     var expect: Expectation?
@@ -90,7 +94,9 @@ struct ScenarioDocument: Decodable {
         guard format == Self.format else {
             throw CommandFailure("the format is \"\(format)\"; this version reads \"\(Self.format)\"")
         }
-        guard (2...20_000).contains(peers) else { throw CommandFailure("\"peers\" must be from 2 to 20000") }
+        guard (2...Limits.members).contains(peers) else {
+            throw CommandFailure("\"peers\" must be from 2 to \(Limits.members)")
+        }
         let events = events ?? []
         guard events.count <= Self.maximumEvents else {
             throw CommandFailure("\(events.count) events; at most \(Self.maximumEvents) are played")
@@ -103,6 +109,8 @@ struct ScenarioDocument: Decodable {
             offset: .milliseconds(Int(try Self.bounded(clocks?.offsetSeconds ?? 0, 0...1e6, "offsetSeconds") * 1000)))
         options.nats = try natKinds()
         options.measuresBandwidth = measureBandwidth ?? false
+        options.measuresLinks = measureLinks ?? true
+        options.startsSettled = settled ?? false
         let steps = try events.enumerated().map { number, event in
             do { return try event.step(peers: peers, profile: options.profile) } catch let error as CommandFailure {
                 throw CommandFailure("event \(number + 1): \(error.description)")

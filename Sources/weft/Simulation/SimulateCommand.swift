@@ -3,6 +3,7 @@ import Control
 import Foundation
 import Runtime
 import Simulation
+import Wire
 
 /// Plays a scenario with simulated peers that run the real protocol cores.
 struct SimulateCommand: AsyncParsableCommand {
@@ -33,8 +34,14 @@ struct SimulateCommand: AsyncParsableCommand {
     @Flag(help: "Peers on one switched network instead of all over the world.")
     var local = false
 
+    @Flag(help: "Begin with a swarm in which everybody has long known everybody, instead of joining.")
+    var settled = false
+
     @Flag(help: "Measure no bandwidth: most simulated packets are those of the measurements.")
     var noTrains = false
+
+    @Flag(help: "Measure no links at all: membership and gossip alone.")
+    var noLinks = false
 
     @Option(help: "Play the scenario of a JSON file (docs/SIMULATION.md) instead.")
     var file: String?
@@ -60,12 +67,20 @@ struct SimulateCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard (2...20_000).contains(peers) else { throw ValidationError("--peers must be from 2 to 20000.") }
+        guard (2...Limits.members).contains(peers) else {
+            throw ValidationError("--peers must be from 2 to \(Limits.members).")
+        }
+        guard !settled || (scenario != .join && scenario != .admission && scenario != .paths) else {
+            throw ValidationError("--settled leaves nothing to see of the scenario \(scenario.rawValue).")
+        }
         guard seconds.map({ $0 > 0 && $0 <= 1e6 }) ?? true else {
             throw ValidationError("--seconds must be from 0 to 1000000.")
         }
         guard (1...100_000).contains(sweepSeeds) else {
             throw ValidationError("--sweep-seeds must be from 1 to 100000.")
+        }
+        guard !noLinks || (scenario != .measure && scenario != .upkeep) else {
+            throw ValidationError("the scenario \(scenario.rawValue) is about links: not with --no-links.")
         }
         guard scenario != .script || file != nil else { throw ValidationError("--scenario script needs --file.") }
         guard table || only.isEmpty else { throw ValidationError("--only needs --table.") }
@@ -79,7 +94,7 @@ struct SimulateCommand: AsyncParsableCommand {
                 .run()
         }
         let first = try firstOptions()
-        try requireMemory(peers: first.peers)
+        try requireMemory(peers: first.peers, settled: first.startsSettled)
         var reports: [SimulationReport] = []
         for offset in 0..<seeds {
             var options = first
@@ -100,17 +115,19 @@ struct SimulateCommand: AsyncParsableCommand {
     /// Peers from which on a simulation needs so much memory that starting again for larger pages pays.
     private static let largeSwarm = 200
 
-    /// What a peer keeps of another in a simulation: a thousand peers took 0.58 GB, two thousand 2.0 GB.
-    private static let bytesPerPair = 600
+    /// What a peer keeps of another in a simulation: a thousand peers that joined took 0.58 GB, two thousand 2.0 GB.
+    private static func bytesPerPair(settled: Bool) -> Int { settled ? 200 : 600 }
 
     /// Says so before, and not by being killed after half an hour, when a swarm does not fit.
-    private func requireMemory(peers: Int) throws {
-        let (needed, free) = (UInt64(peers * peers * Self.bytesPerPair), SystemMemory.availableBytes)
+    private func requireMemory(peers: Int, settled: Bool) throws {
+        let bytesPerPair = Self.bytesPerPair(settled: settled)
+        let (needed, free) = (UInt64(peers * peers * bytesPerPair), SystemMemory.availableBytes)
         guard needed > free else { return }
+        let possible = Int((Double(free) / Double(bytesPerPair)).squareRoot()) / 100 * 100
         throw CommandFailure(
-            "\(peers) peers would take about \(needed >> 30) GiB of memory, for each keeps the whole swarm, and \(free >> 30) GiB are "
-                + "free: simulate fewer, up to \(Int((Double(free) / Double(Self.bytesPerPair)).squareRoot()) / 100 * 100)"
-        )
+            "\(peers) peers would take about \(needed >> 30) GiB of memory, for each keeps the whole swarm, and "
+                + "\(free >> 30) GiB are free: simulate fewer, up to \(possible)"
+                + (settled ? "" : ", or begin with --settled, which takes a third"))
     }
 
     /// What the file or the options say, with the first seed.
@@ -123,6 +140,8 @@ struct SimulateCommand: AsyncParsableCommand {
             options = ScenarioOptions(scenario: scenario, peers: peers, seed: seed ?? 1, seconds: seconds)
             if local { options.profile = .local }
             options.measuresBandwidth = !noTrains
+            options.measuresLinks = !noLinks
+            options.startsSettled = settled
         }
         options.tracesPackets = tracePackets
         options.recordsTimeline = plot != nil
