@@ -35,11 +35,18 @@ package final class OverlayDriver: Sendable {
         }
     }
 
-    private struct State {
+    /// An object, because to read a part of a value in a box copies the whole value, and a core has dozens of arrays to count
+    /// references of.
+    private final class State {
         var core: OverlayNode
         let timer: LoopTimer
         var effects: [OverlayEffect] = []
         var isStopped = false
+
+        init(core: OverlayNode, timer: LoopTimer) {
+            self.core = core
+            self.timer = timer
+        }
     }
 
     package let eventLoop: any EventLoop
@@ -87,21 +94,23 @@ package final class OverlayDriver: Sendable {
     package func stop(after last: OverlayInput?) async throws {
         try await eventLoop.submit {
             if let last { self.handle(last, at: self.port.now()) }
-            self.state.value.isStopped = true
-            self.state.value.timer.cancel()
-            self.state.value.timer.action = nil
+            let state = self.state.value
+            state.isStopped = true
+            state.timer.cancel()
+            state.timer.action = nil
         }.get()
     }
 
     private func handle(_ input: OverlayInput, at now: Instant) {
-        guard !state.value.isStopped else { return }
-        var effects = state.value.effects
-        state.value.effects = []
-        state.value.core.handle(input, at: now, into: &effects)
+        let state = state.value
+        guard !state.isStopped else { return }
+        var effects = state.effects
+        state.effects = []
+        state.core.handle(input, at: now, into: &effects)
         for effect in effects { perform(effect) }
         effects.removeAll(keepingCapacity: true)
-        state.value.effects = effects
-        state.value.timer.set(state.value.core.nextDeadline)
+        state.effects = effects
+        state.timer.set(state.core.deadline())
     }
 
     private func perform(_ effect: OverlayEffect) {
@@ -117,8 +126,15 @@ package final class OverlayDriver: Sendable {
 
     /// The alarm may come early: a deadline that moves back leaves it where it is, which costs less than to move it.
     private func wake() {
+        let state = state.value
+        let deadline = state.core.deadline()
         let now = port.now()
-        if let deadline = state.value.core.nextDeadline, deadline <= now { return handle(.timer, at: now) }
-        state.value.timer.set(state.value.core.nextDeadline)
+        if let deadline, deadline <= now { return handle(.timer, at: now) }
+        state.timer.set(deadline)
     }
+}
+
+extension OverlayNode {
+    /// `nextDeadline`, by a call that works on the core where it is.
+    fileprivate mutating func deadline() -> Instant? { nextDeadline }
 }
