@@ -80,6 +80,7 @@ let package = Package(
             dependencies: [
                 "Runtime", "Primitives", "Overlay", "Topology", logging, metrics, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio,
             swiftSettings: strict),

@@ -31,15 +31,15 @@ package struct ControlServer: Service {
         defer { socket.remove() }
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)  // a line a request is of no use on one's own machine
-        let application = Application(
-            router: routes(), configuration: .init(address: .unixDomainSocket(path: socket.path)),
-            onServerRunning: { [socket, logger] _ in
+        let server = try LocalHTTPServer(
+            routes(), path: socket.path, logger: quiet,
+            onServerRunning: { [socket, logger] in
                 do throws(FileError) { try socket.closeToOthers() } catch {
                     logger.error("The control socket stays open to others", metadata: ["reason": "\(error)"])
                 }
                 logger.info("Local API ready", metadata: ["socket": "\(socket.path)"])
-            }, logger: quiet)
-        try await application.run()
+            })
+        try await server.run()
     }
 
     private func routes() -> Router<BasicRequestContext> {
