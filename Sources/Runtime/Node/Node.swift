@@ -44,6 +44,7 @@ package actor Node {
     /// When each report of links came to this node.
     var linksHeard: [PeerID: [EntryKey: Instant]] = [:]
     private var background: [Task<Void, Never>] = []
+    private var networkWatch: RepeatedTask?
     private(set) var discovery: LANDiscovery?
     var identityWarnings = IdentityWarnings()
     var metrics = NodeMetrics()
@@ -51,8 +52,8 @@ package actor Node {
     private var savedPeers: PeerCache?
     nonisolated let shutdownRequests = AsyncStream.makeStream(of: Void.self)
 
-    /// Rounds of saving between two trims of memory (five minutes), and the round after which the start is surely over.
-    private static let roundsPerTrim = 20
+    /// Rounds of saving between two trims of memory (a minute), and the round after which the start is surely over.
+    private static let roundsPerTrim = 4
     private static let firstTrim = 2
 
     // MARK: Life
@@ -147,17 +148,7 @@ package actor Node {
                     try? await Task.sleep(for: .seconds(15))
                 }
             })
-        background.append(
-            Task { [weak self, hub, driver] in
-                var meter = DeliveryMeter()
-                while !Task.isCancelled {
-                    try? await Task.sleep(for: Node.networkCheckInterval)
-                    await self?.followNetwork()
-                    for (peer, sample) in meter.take(hub.progress, at: MonotonicClock.now) {
-                        driver.input(.delivered(peer, sample))
-                    }
-                }
-            })
+        networkWatch = watchNetwork()
         log.info(
             "listening",
             metadata: ["address": "\(listenAddress)", "peer": "\(identity.peer.short)", "swarm": "\(swarmName)"])
@@ -197,6 +188,7 @@ package actor Node {
         await discovery?.close()
         try? await driver.stop(after: leaving ? .leave : nil)
         for task in background { task.cancel() }
+        networkWatch?.cancel()
         for waiter in pingWaiters.values.flatMap({ $0 }) { waiter.resume(returning: nil) }
         pingWaiters = [:]
         for waiter in probeWaiters.values.flatMap({ $0 }) { waiter.resume(returning: false) }
