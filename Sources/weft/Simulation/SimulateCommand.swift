@@ -115,8 +115,9 @@ struct SimulateCommand: AsyncParsableCommand {
     /// Peers from which on a simulation needs so much memory that starting again for larger pages pays.
     private static let largeSwarm = 200
 
-    /// What a peer keeps of another in a simulation: a thousand peers that joined took 0.58 GB, two thousand 2.0 GB.
-    private static func bytesPerPair(settled: Bool) -> Int { settled ? 200 : 600 }
+    /// What a peer keeps of another in a simulation: a thousand peers that joined took 0.58 GB, ten
+    /// thousand that had settled 8.3 GB.
+    private static func bytesPerPair(settled: Bool) -> Int { settled ? 100 : 600 }
 
     /// Says so before, and not by being killed after half an hour, when a swarm does not fit.
     private func requireMemory(peers: Int, settled: Bool) throws {
@@ -127,7 +128,7 @@ struct SimulateCommand: AsyncParsableCommand {
         throw CommandFailure(
             "\(peers) peers would take about \(needed >> 30) GiB of memory, for each keeps the whole swarm, and "
                 + "\(free >> 30) GiB are free: simulate fewer, up to \(possible)"
-                + (settled ? "" : ", or begin with --settled, which takes a third"))
+                + (settled ? "" : ", or begin with --settled, which takes a sixth"))
     }
 
     /// What the file or the options say, with the first seed.
