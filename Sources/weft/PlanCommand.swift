@@ -41,6 +41,11 @@ struct PlanCommand: AsyncParsableCommand {
     @Option(help: "Iterations between two exchanges of gradients (local SGD; default: the file's, else 1).")
     var localSteps: Int?
 
+    @Flag(
+        help:
+            "Let all holders of a layer exchange its gradients each with all, as jobs do, rather than near ones first.")
+    var directExchange = false
+
     @Option(help: "What to minimise: the simulated iteration, or DT-FM's objective.")
     var objective: PlanningObjective = .iteration
 
@@ -105,11 +110,11 @@ struct PlanCommand: AsyncParsableCommand {
         guard
             !problem.isEmpty
                 || !(compare || anyShape || compression != nil || localSteps != nil || svg != nil || modelConfig != nil
-                    || leaver != nil)
+                    || leaver != nil || directExchange)
         else {
             throw ValidationError(
-                "--compare, --any-shape, --compression, --local-steps, --svg, --model-config and --leaver go with "
-                    + "--problem.")
+                "--compare, --any-shape, --compression, --local-steps, --direct-exchange, --svg, --model-config and "
+                    + "--leaver go with --problem.")
         }
         guard !problem.isEmpty || !goals.isGiven else {
             throw ValidationError(
@@ -242,6 +247,7 @@ struct PlanCommand: AsyncParsableCommand {
         if let replicas { problem.shape.replicas = replicas }
         if let schedule { problem.schedule = PlanSchedule(name: schedule) }
         if let localSteps { problem.localSteps = localSteps }
+        if directExchange { problem.exchangesInLevels = false }
         if let modelConfig {
             let config = try HuggingFaceConfig.read(modelConfig)
             problem.model = .transformer(

@@ -79,6 +79,9 @@ package struct PlanningProblemFile: Decodable, Sendable {
     /// A name of `PlanningProblem.Compression`.
     package var compression: String?
     package var localSteps: Int?
+    /// Whether the holders of a layer always exchange its gradients each with all, as the training engine does, rather
+    /// than within clusters of near peers first where that is faster.
+    package var directExchange: Bool?
     /// What is generated, for the goals of generation.
     package var generation: Generation?
     /// What the plan's peers may cost an hour together.
@@ -131,6 +134,7 @@ package struct PlanningProblemFile: Decodable, Sendable {
             dtfm: dtfm.map {
                 PlanningProblem.DTFMConstants(gradientBytes: $0.gradientBytes, activationBytes: $0.activationBytes)
             }, schedule: plannedSchedule, slicesTiedExchange: true, weighsSlices: true,
+            exchangesInLevels: !(directExchange ?? false),
             compression: try compression.map { (name) throws(PlanningFileError) in try self.compression(named: name) }
                 ?? .none, localSteps: localSteps ?? 1)
         let usual = GenerationWorkload()

@@ -3,6 +3,8 @@
 package struct ClosedForm {
     package let tables: CostTables
     var memo: Memo?
+    /// How holders have divided their exchanges.
+    private let divisions = ExchangeForm.Divisions()
 
     /// Transfers of an exchange over shared access links up to which it is simulated rather than bounded.
     private static let simulatedTransfers = 400
@@ -157,7 +159,7 @@ package struct ClosedForm {
     ///
     /// - Parameter isRough: whether very many peers at few places may be priced by their places.
     func exchangeFinish(_ layout: Layout, finishes: [[Double]], isRough: Bool = false) -> Double {
-        let exchange = GradientExchange(layout: layout, tables: tables)
+        let exchange = GradientExchange(layout: layout, tables: tables, known: divisions)
         if isRough, tables.localSteps == 1, let ends = exchange.endsByPlace(finishes: finishes) {
             return stepped(layout, ends: ends, finishes: finishes)
         }

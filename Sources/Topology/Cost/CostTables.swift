@@ -34,6 +34,9 @@ package struct CostTables: Sendable {
     package let slicesTiedExchange: Bool
     /// Whether the holders of a layer reduce slices as large as their slowest link allows, rather than equal ones.
     package let weighsSlices: Bool
+    /// Clusters within which the holders of a layer may add up its gradients first; empty where they may not. Never where
+    /// access links are shared: they carry the least bytes if all exchange with all.
+    package let exchangeClusters: [ExchangeClusters]
     /// The part of a backward pass that computes the gradients of the weights: nobody waits for it, so a zero-bubble
     /// schedule does it when nothing else can be done (Qi et al. 2023 measure one third of the whole pass each for
     /// forward, input and weight gradients).
@@ -46,6 +49,10 @@ package struct CostTables: Sendable {
     package let localSteps: Int
     /// Whether all peers are equal in speed and memory.
     package let isHomogeneous: Bool
+
+    /// Replicas among which a layer's gradients are divided to tell how far peers are apart; a guess that only orders links
+    /// whose latency says one thing and whose rate another.
+    private static let usualReplicas = 8.0
 
     /// FLOPs that AdamW costs a parameter, as time on the peer: about 15 operations, but bound by memory traffic of 28
     /// bytes; 40 is a guess that fits a CPU core at 100 GFLOP/s and 2.5 G parameters/s.
@@ -87,6 +94,13 @@ package struct CostTables: Sendable {
         exactReduction = problem.exactReduction
         slicesTiedExchange = problem.slicesTiedExchange
         weighsSlices = problem.weighsSlices
+        exchangeClusters =
+            problem.exchangesInLevels && !sharesAccess && !exactReduction
+            ? ExchangeClusters.all(
+                latency: latency, secondsPerByte: secondsPerByte,
+                bytes: gradientBytesPerParameter * problem.compression.gradientFactor * parameterPrefix[layers]
+                    / Double(layers) / Self.usualReplicas)
+            : []
         compression = problem.compression
         localSteps = max(1, problem.localSteps)
         isHomogeneous = graph.nodes.allSatisfy {

@@ -11,7 +11,13 @@ extension GradientExchange {
         else { return nil }
         guard layout.pipelines.count > 1 else { return finishes }
         var ends = finishes
-        for segment in segments { exchange(segment, finishes: finishes, ends: &ends) }
+        for (index, segment) in segments.enumerated() {
+            if let form = forms[index] {
+                exchange(segment, in: form, finishes: finishes, ends: &ends)
+            } else {
+                exchange(segment, finishes: finishes, ends: &ends)
+            }
+        }
         return ends
     }
 
@@ -76,6 +82,66 @@ extension GradientExchange {
             }
             let stage = segment.stages[rank]
             ends[rank][stage] = max(ends[rank][stage], time)
+        }
+    }
+
+    /// The same in levels, where clusters are places.
+    private func exchange(_ segment: Segment, in form: ExchangeForm, finishes: [[Double]], ends: inout [[Double]]) {
+        let replicas = layout.pipelines.count
+        let rates = tables.secondsPerByte
+        let bytes = segment.bytes * tables.compression.gradientFactor
+        var placeOf = Array(repeating: 0, count: form.sizes.count)
+        for rank in 0..<replicas {
+            placeOf[form.clusters[rank]] = Int(rates.places[holder(of: segment, rank: rank)])
+        }
+        var times = (0..<replicas).map { finishes[$0][segment.stages[$0]] }
+        func latest() -> [Latest] {
+            var found = form.sizes.map { _ in Latest() }
+            for rank in 0..<replicas { found[form.clusters[rank]].add(times[rank], rank: rank) }
+            return found
+        }
+        func cost(_ from: Int, _ to: Int) -> Double { rates.figure(from: placeOf[from], to: placeOf[to]) }
+        func delay(_ from: Int, _ to: Int) -> Double {
+            tables.latency.figure(from: placeOf[from], to: placeOf[to])
+        }
+        let starts = latest()
+        /// What mates send each other after `ready`, and not before their links have sent what came before.
+        func exchangeAmongMates(_ ready: [Latest], behind earlier: Double) {
+            for rank in 0..<replicas {
+                let own = form.clusters[rank]
+                guard form.sizes[own] > 1 else { continue }
+                let seconds = bytes * form.mateShare(own) * cost(own, own)
+                let from = max(ready[own].without(rank), starts[own].without(rank) + earlier * seconds)
+                times[rank] = max(times[rank], from + seconds + delay(own, own))
+            }
+        }
+        exchangeAmongMates(starts, behind: 0)
+        let added = latest()
+        var sums = form.sizes.map { _ in -Double.infinity }
+        for own in sums.indices {
+            for other in sums.indices where other != own {
+                let seconds = bytes * form.share(from: other, addedUpBy: own) * cost(other, own)
+                sums[own] = max(sums[own], added[other].first + seconds + delay(other, own))
+            }
+        }
+        for rank in 0..<replicas { times[rank] = max(times[rank], sums[form.clusters[rank]]) }
+        if !form.swaps {
+            let ready = latest()
+            var totals = form.sizes.map { _ in -Double.infinity }
+            for own in totals.indices {
+                for other in totals.indices where other != own {
+                    let sent = bytes * form.share(from: other, addedUpBy: own) * cost(other, own)
+                    let seconds = bytes * form.share(from: own, addedUpBy: other) * cost(other, own)
+                    let from = max(ready[other].first, added[other].first + sent)
+                    totals[own] = max(totals[own], from + seconds + delay(other, own))
+                }
+            }
+            for rank in 0..<replicas { times[rank] = max(times[rank], totals[form.clusters[rank]]) }
+        }
+        exchangeAmongMates(latest(), behind: 1)
+        for rank in 0..<replicas {
+            let stage = segment.stages[rank]
+            ends[rank][stage] = max(ends[rank][stage], times[rank])
         }
     }
 

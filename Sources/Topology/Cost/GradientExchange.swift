@@ -1,15 +1,15 @@
 /// Which stages exchange which gradients: the layers cut at every pipeline's boundaries, so that each segment lies whole
 /// in one stage of every pipeline.
 ///
-/// A segment is exchanged as the training engine does it: rank i reduces slice i (reduce-scatter), then sends it to all
-/// (all-gather).
+/// A segment is exchanged as the training engine does it, rank i reduces slice i (reduce-scatter), then sends it to all
+/// (all-gather), or in levels where the problem allows that (`ExchangeForm`).
 struct GradientExchange {
-    /// Layers with one holder in every pipeline.
+    /// Layers with one holder in every pipeline, or a piece of their gradients.
     struct Segment {
         var layers: Range<Int>
         /// The stage that holds the segment, by pipeline rank.
         var stages: [Int]
-        /// Gradient bytes.
+        /// Gradient bytes, of the piece if it is one.
         var bytes: Double
     }
 
@@ -18,8 +18,11 @@ struct GradientExchange {
     let segments: [Segment]
     /// Partial sums that each pipeline sends for an element.
     let partials: [Double]
+    /// By segment: how it is exchanged, `nil` if every holder exchanges with every other.
+    let forms: [ExchangeForm?]
 
-    init(layout: Layout, tables: CostTables) {
+    /// - Parameter known: how holders divided their exchanges before.
+    init(layout: Layout, tables: CostTables, known: ExchangeForm.Divisions? = nil) {
         self.layout = layout
         self.tables = tables
         var partials: [Double] = []
@@ -31,6 +34,7 @@ struct GradientExchange {
         self.partials = partials
         guard layout.pipelines.count > 1 else {
             segments = []
+            forms = []
             return
         }
         var segments: [Segment] = []
@@ -48,8 +52,51 @@ struct GradientExchange {
             }
             start = end
         }
-        self.segments = segments
+        guard !tables.exchangeClusters.isEmpty, !layout.exchangesDirectly else {
+            self.segments = segments
+            forms = segments.map { _ in nil }
+            return
+        }
+        (self.segments, forms) = Self.divided(segments, layout: layout, tables: tables, known: known)
     }
+
+    /// The segments, those that are exchanged in levels in pieces, what goes directly before the rest.
+    private static func divided(
+        _ segments: [Segment], layout: Layout, tables: CostTables, known: ExchangeForm.Divisions?
+    ) -> (segments: [Segment], forms: [ExchangeForm?]) {
+        let pieces = tables.peers <= mostPeersOfPieces ? ExchangeForm.pieces : 1
+        var divided: [Segment] = []
+        var forms: [ExchangeForm?] = []
+        for segment in segments {
+            let holders = segment.stages.enumerated().map { layout.pipelines[$0][$1].peer }
+            let bytes = segment.bytes * tables.compression.gradientFactor
+            func divide() -> ExchangeForm.Division {
+                ExchangeForm.division(
+                    holders, bytes: bytes, pieces: pieces, weighsSlices: tables.weighsSlices,
+                    clusterings: tables.exchangeClusters)
+            }
+            let division =
+                known?.division(holders, bytes: bytes, clusterings: tables.exchangeClusters, divide) ?? divide()
+            var piece = segment
+            if division.direct > 0 {
+                piece.bytes = segment.bytes * Double(division.direct) / Double(pieces)
+                divided.append(piece)
+                forms.append(nil)
+            }
+            piece.bytes = segment.bytes / Double(pieces)
+            for _ in division.direct..<pieces {
+                divided.append(piece)
+                forms.append(division.form)
+            }
+        }
+        return (divided, forms)
+    }
+
+    /// Peers up to which an exchange in levels is done in pieces; larger swarms are priced by places, each segment whole.
+    private static let mostPeersOfPieces = 160
+
+    /// The form of a segment's exchange, direct ones included.
+    func form(of index: Int) -> ExchangeForm { forms[index] ?? ExchangeForm(slices: slices(of: segments[index])) }
 
     /// The peer that holds a segment in a pipeline.
     func holder(of segment: Segment, rank: Int) -> Int { layout.pipelines[rank][segment.stages[rank]].peer }
@@ -105,6 +152,11 @@ extension GradientExchange {
                 starts: base + 3 * pairs + count, reduced: base + 3 * pairs + 2 * count,
                 gathered: base + 3 * pairs + 3 * count)
             load(&scratch, holders: holders, finishes: finishes)
+            guard forms.allSatisfy({ $0 == nil }) else {
+                exchangeInLevels(scratch, holders: holders)
+                take(&ends, scratch)
+                return
+            }
             scatter(scratch, holders: holders)
             if tables.sharesAccess {
                 let slices = segments.indices.map { index in
@@ -125,7 +177,7 @@ extension GradientExchange {
     }
 
     /// Figures of one exchange in scratch memory: by segment, sender and receiver, or by segment and rank.
-    private struct Scratch {
+    struct Scratch {
         /// Seconds for a byte of gradients; zero for a rank to itself, like the latency.
         let seconds: UnsafeMutablePointer<Double>
         let latency: UnsafeMutablePointer<Double>
@@ -145,6 +197,11 @@ extension GradientExchange {
             _ = tables.latency.withFullTable { latency in
                 var position = 0
                 for first in stride(from: 0, to: holders.count, by: replicas) {
+                    if isPiece(holders, first) {
+                        // Pieces are exchanged over the links of the first of them.
+                        position += replicas * replicas
+                        continue
+                    }
                     for rank in 0..<replicas {
                         let row = holders[first + rank] * peers
                         for other in 0..<replicas {
@@ -164,7 +221,7 @@ extension GradientExchange {
             for rank in 0..<replicas {
                 scratch.starts[index * replicas + rank] = finishes[rank][segment.stages[rank]]
             }
-            loadSlices(scratch, index, holders: holders)
+            if forms[index] == nil { loadSlices(scratch, index, holders: holders) }
         }
         guard !tables.plainLinks.isEmpty else { return }
         var position = 0
@@ -177,6 +234,14 @@ extension GradientExchange {
                 }
             }
         }
+    }
+
+    /// Whether all holders are those of the segment before.
+    func isPiece(_ holders: [Int], _ first: Int) -> Bool {
+        let replicas = layout.pipelines.count
+        guard first > 0, forms[first / replicas] != nil else { return false }
+        for rank in 0..<replicas where holders[first + rank] != holders[first - replicas + rank] { return false }
+        return true
     }
 
     /// The figures of links between places.
@@ -320,79 +385,16 @@ extension GradientExchange {
     }
 
     /// Whether a rank holds a segment and the next one on the same peer; two such ranks send both over the same link.
-    private func isSame(_ holders: [Int], _ index: Int, _ rank: Int) -> Bool {
+    func isSame(_ holders: [Int], _ index: Int, _ rank: Int) -> Bool {
         let replicas = layout.pipelines.count
         return holders[index * replicas + rank] == holders[(index + 1) * replicas + rank]
     }
 
     /// Whether any two ranks send two neighbouring segments over the same link.
-    private func sharesHolders(_ holders: [Int], _ earlier: Int, _ later: Int) -> Bool {
+    func sharesHolders(_ holders: [Int], _ earlier: Int, _ later: Int) -> Bool {
         guard earlier >= 0 else { return false }
         var same = 0
         for rank in 0..<layout.pipelines.count where isSame(holders, earlier, rank) { same += 1 }
         return same > 1
-    }
-
-    /// No stage's sums are ready before its access link has received all partial slices, nor anyone's that wait for a
-    /// stage whose access link must send all of its own first.
-    private func limitScatter(_ reduced: inout [Double], finishes: [[Double]], slices: [[Double]]) {
-        let replicas = layout.pipelines.count
-        for rank in 0..<replicas {
-            for position in layout.pipelines[rank].indices {
-                let peer = layout.pipelines[rank][position].peer
-                let held = segments.indices.filter { segments[$0].stages[rank] == position }
-                var sent = 0.0
-                var received = 0.0
-                for index in held {
-                    let bytes = segments[index].bytes * tables.compression.gradientFactor
-                    sent += bytes * (1 - slices[index][rank]) * partials[rank]
-                    received += bytes * slices[index][rank] * (partials.reduce(0, +) - partials[rank])
-                }
-                let up = finishes[rank][position] + sent * tables.uplinkSecondsPerByte[peer]
-                var first = Double.infinity
-                for index in held {
-                    for other in 0..<replicas where other != rank {
-                        first = min(first, finishes[other][segments[index].stages[other]])
-                        reduced[index * replicas + other] = max(reduced[index * replicas + other], up)
-                    }
-                }
-                for index in held {
-                    reduced[index * replicas + rank] = max(
-                        reduced[index * replicas + rank], first + received * tables.downlinkSecondsPerByte[peer])
-                }
-            }
-        }
-    }
-
-    /// The same for the way back.
-    private func limitGather(_ ends: inout [[Double]], reduced: [Double], slices: [[Double]]) {
-        let replicas = layout.pipelines.count
-        for rank in 0..<replicas {
-            for position in layout.pipelines[rank].indices {
-                let peer = layout.pipelines[rank][position].peer
-                let held = segments.indices.filter { segments[$0].stages[rank] == position }
-                var sent = 0.0
-                var received = 0.0
-                var first = Double.infinity
-                var own = Double.infinity
-                for index in held {
-                    let bytes = segments[index].bytes * tables.compression.gradientFactor
-                    sent += bytes * slices[index][rank] * Double(replicas - 1)
-                    received += bytes * (1 - slices[index][rank])
-                    own = min(own, reduced[index * replicas + rank])
-                    for other in 0..<replicas where other != rank {
-                        first = min(first, reduced[index * replicas + other])
-                    }
-                }
-                ends[rank][position] = max(ends[rank][position], first + received * tables.downlinkSecondsPerByte[peer])
-                let up = own + sent * tables.uplinkSecondsPerByte[peer]
-                for index in held {
-                    for other in 0..<replicas where other != rank {
-                        let stage = segments[index].stages[other]
-                        ends[other][stage] = max(ends[other][stage], up)
-                    }
-                }
-            }
-        }
     }
 }

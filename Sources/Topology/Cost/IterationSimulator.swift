@@ -5,12 +5,23 @@
 /// among the holders of every layer, the first and the last stage add a tied embedding's gradients, and every peer steps
 /// its optimiser. The iteration ends when the last peer has stepped.
 package struct IterationSimulator {
-    private enum Message {
+    enum Message {
         case activation(stage: Int)
         case gradient(stage: Int)
-        case partialSlice(segment: Int, rank: Int)
-        case reducedSlice(segment: Int, rank: Int)
+        case exchanged(ExchangeStep, segment: Int, rank: Int)
         case tied(stage: Int)
+    }
+
+    /// What a holder waits for in the exchange of a segment, in this order (`ExchangeForm`).
+    enum ExchangeStep: Int, CaseIterable {
+        /// Slices of its mates' gradients, and its own last backward pass.
+        case gradients
+        /// Sums of other clusters.
+        case sums
+        /// Totals of the parts that other clusters add up.
+        case totals
+        /// Its mates' slices of the total.
+        case slices
     }
 
     private enum Pass { case forward, backward, weights }
@@ -22,7 +33,7 @@ package struct IterationSimulator {
         case finished(stage: Int)
     }
 
-    private struct StageState {
+    struct StageState {
         var rank: Int
         var position: Int
         var isLast: Bool
@@ -52,26 +63,28 @@ package struct IterationSimulator {
         var done = 0.0
     }
 
-    private let tables: CostTables
-    private let exchange: GradientExchange
-    private let replicas: Int
-    private let exchanges: Bool
+    let tables: CostTables
+    let exchange: GradientExchange
+    let replicas: Int
+    let exchanges: Bool
     /// Whether only what follows the last micro-batch's backward pass at the last stage is simulated.
     private var isTail = false
     /// By rank (tail only).
     private var tails: [PipelineTail] = []
-    /// By segment and rank.
-    private let slices: [[Double]]
+    /// By segment.
+    let forms: [ExchangeForm]
     private let schedule: PlanSchedule
-    private var stages: [StageState] = []
-    private var firstStageOfRank: [Int] = []
+    var stages: [StageState] = []
+    var firstStageOfRank: [Int] = []
     private var events = EventQueue<Event>()
     /// Used where access links are shared.
     private var network: FluidNetwork<Message>
     /// Used where they are not.
     private var direct: DirectNetwork
-    private var slicesReceived: [Int]
-    private var slicesGathered: [Int]
+    /// By step, then by segment and rank: tensors that have come.
+    var received: [[Int]]
+    /// By segment and rank: what it waits for; `nil` when it is done.
+    var steps: [ExchangeStep?]
 
     /// Simulates one iteration. Memory is not looked at: `ClosedForm` refuses plans that do not fit.
     ///
@@ -127,13 +140,14 @@ package struct IterationSimulator {
         self.tables = tables
         exchange = GradientExchange(layout: layout, tables: tables)
         self.exchanges = exchanges && layout.pipelines.count > 1
-        slices = self.exchanges ? exchange.segments.map(exchange.slices(of:)) : []
+        forms = self.exchanges ? exchange.segments.indices.map(exchange.form(of:)) : []
         replicas = layout.pipelines.count
         schedule = layout.schedule
         network = FluidNetwork(tables: tables)
         direct = DirectNetwork(tables: tables)
-        slicesReceived = Array(repeating: 0, count: exchange.segments.count * replicas)
-        slicesGathered = slicesReceived
+        let holders = exchange.segments.count * replicas
+        received = ExchangeStep.allCases.map { _ in Array(repeating: 0, count: holders) }
+        steps = Array(repeating: .gradients, count: holders)
         for (rank, pipeline) in layout.pipelines.enumerated() {
             firstStageOfRank.append(stages.count)
             let microBatches = layout.microBatches[rank]
@@ -175,7 +189,7 @@ package struct IterationSimulator {
         }
     }
 
-    private mutating func send(_ bytes: Double, from source: Int, to target: Int, tag: Message, at time: Double) {
+    mutating func send(_ bytes: Double, from source: Int, to target: Int, tag: Message, at time: Double) {
         if tables.sharesAccess {
             network.send(bytes, from: source, to: target, tag: tag, at: time)
         } else {
@@ -210,12 +224,9 @@ package struct IterationSimulator {
             case .gradient(let index):
                 stages[index].backwardsReady += 1
                 startNext(index, at: time)
-            case .partialSlice(let segment, let rank):
-                slicesReceived[segment * replicas + rank] += 1
-                reduceIfComplete(segment, rank: rank, at: time)
-            case .reducedSlice(let segment, let rank):
-                slicesGathered[segment * replicas + rank] += 1
-                finishSegmentIfComplete(segment, rank: rank, at: time)
+            case .exchanged(let step, let segment, let rank):
+                received[step.rawValue][segment * replicas + rank] += 1
+                proceed(segment, rank: rank, at: time)
             case .tied(let index):
                 stages[index].hasTied = true
                 stepIfReady(index, at: time)
@@ -283,52 +294,7 @@ package struct IterationSimulator {
         startExchange(index, at: time)
     }
 
-    private mutating func startExchange(_ index: Int, at time: Double) {
-        let stage = stages[index]
-        guard exchanges else {
-            exchangeDone(index, at: time)
-            return
-        }
-        for segment in stage.segments {
-            for other in peersOf(stage.rank) {
-                let target = exchange.holder(of: exchange.segments[segment], rank: other)
-                send(
-                    exchange.segments[segment].bytes * slices[segment][other] * exchange.partials[stage.rank]
-                        * tables.exchangeFactor(link: stage.peer * tables.peers + target),
-                    from: stage.peer, to: target, tag: .partialSlice(segment: segment, rank: other), at: time)
-            }
-        }
-        for segment in stage.segments { reduceIfComplete(segment, rank: stage.rank, at: time) }
-    }
-
-    /// The other ranks, starting with the next one, so that not all send to the same peer first.
-    private func peersOf(_ rank: Int) -> [Int] { (1..<replicas).map { (rank + $0) % replicas } }
-
-    private mutating func reduceIfComplete(_ segment: Int, rank: Int, at time: Double) {
-        let index = firstStageOfRank[rank] + exchange.segments[segment].stages[rank]
-        guard stages[index].isFinished, slicesReceived[segment * replicas + rank] == replicas - 1
-        else { return }
-        let source = stages[index].peer
-        for other in peersOf(rank) {
-            let target = exchange.holder(of: exchange.segments[segment], rank: other)
-            send(
-                exchange.segments[segment].bytes * slices[segment][rank]
-                    * tables.exchangeFactor(link: source * tables.peers + target),
-                from: source, to: target, tag: .reducedSlice(segment: segment, rank: other), at: time)
-        }
-        // Its own slice counts as gathered.
-        slicesGathered[segment * replicas + rank] += 1
-        finishSegmentIfComplete(segment, rank: rank, at: time)
-    }
-
-    private mutating func finishSegmentIfComplete(_ segment: Int, rank: Int, at time: Double) {
-        guard slicesGathered[segment * replicas + rank] == replicas else { return }
-        let index = firstStageOfRank[rank] + exchange.segments[segment].stages[rank]
-        stages[index].segmentsDone += 1
-        if stages[index].segmentsDone == stages[index].segments.count { exchangeDone(index, at: time) }
-    }
-
-    private mutating func exchangeDone(_ index: Int, at time: Double) {
+    mutating func exchangeDone(_ index: Int, at time: Double) {
         stages[index].exchanged = time
         let stage = stages[index]
         if tables.tiedParameters > 0, let other = tiedPartner(of: index) {

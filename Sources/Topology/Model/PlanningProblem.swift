@@ -64,6 +64,9 @@ package struct PlanningProblem: Sendable {
     /// Whether the holders of a layer reduce slices as large as their slowest link allows (hivemind's load balancing),
     /// rather than equal ones.
     package var weighsSlices: Bool
+    /// Whether the holders of a layer may first add up its gradients within clusters of near peers, where that is faster
+    /// (`ExchangeForm`), rather than always each with all.
+    package var exchangesInLevels: Bool
     /// What tensors may shrink to on the links that the plan compresses.
     package var compression: Compression
     /// Iterations whose gradients are applied by each replica itself before one exchange (local SGD); the time of an
@@ -80,6 +83,7 @@ package struct PlanningProblem: Sendable {
         name: String, graph: LinkGraph, model: ModelProfile, batch: Batch, shape: Shape = Shape(),
         dtfm: DTFMConstants? = nil, schedule: PlanSchedule? = nil, extraInFlight: Int = 0, exactReduction: Bool = false,
         slicesTiedExchange: Bool = false, weighsSlices: Bool = false,
+        exchangesInLevels: Bool = false,
         compression: Compression = .none, localSteps: Int = 1, taskOverheadSeconds: Double = 0
     ) {
         self.name = name
@@ -93,6 +97,7 @@ package struct PlanningProblem: Sendable {
         self.exactReduction = exactReduction
         self.slicesTiedExchange = slicesTiedExchange
         self.weighsSlices = weighsSlices
+        self.exchangesInLevels = exchangesInLevels
         self.compression = compression
         self.localSteps = localSteps
         self.taskOverheadSeconds = taskOverheadSeconds

@@ -23,11 +23,22 @@ package struct Layout: Hashable, Sendable {
     /// Directed pairs (row-major positions in the graph) that are left uncompressed although the problem allows
     /// compression: those that are fast enough.
     package var plainLinks: Set<Int> = []
+    /// Whether all holders of a layer exchange its gradients each with all, though the problem allows levels.
+    package var exchangesDirectly = false
 
     package init(pipelines: [[Stage]], microBatches: [Int], schedule: PlanSchedule) {
         self.pipelines = pipelines
         self.microBatches = microBatches
         self.schedule = schedule
+    }
+
+    /// The layout with levels or without, whichever is faster under the simulator.
+    func withBetterExchange(tables: CostTables) -> Layout {
+        guard !tables.exchangeClusters.isEmpty, pipelines.count > 1 else { return self }
+        var other = self
+        other.exchangesDirectly.toggle()
+        func seconds(_ layout: Layout) -> Double { IterationSimulator.run(layout, tables: tables).seconds }
+        return seconds(other) < seconds(self) ? other : self
     }
 
     /// The peers that hold a stage, in pipeline order.

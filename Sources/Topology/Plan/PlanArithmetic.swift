@@ -57,12 +57,17 @@ struct PlanArithmetic {
         var plain = problem
         plain.compression = .none
         plain.localSteps = 1
+        plain.exchangesInLevels = false
         result.append(
             (
                 "data-parallel sharding, each of \(layout.pipelines.count) replicas reduces a slice over all its links "
                     + "at once, without overlap",
                 alone(plain)
             ))
+        if problem.exchangesInLevels, !layout.exchangesDirectly {
+            plain.exchangesInLevels = true
+            result.append(("near peers add up first where that is faster", alone(plain)))
+        }
         plain.compression = problem.compression
         if problem.compression.isLossy {
             result.append(("compression \(problem.compression.name)", alone(plain)))

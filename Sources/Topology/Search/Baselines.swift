@@ -40,7 +40,8 @@ package enum Baselines {
             }
         }
         guard let best else { return nil }
-        return (best.name, best.layout, IterationSimulator.run(best.layout, tables: tables))
+        let layout = best.layout.withBetterExchange(tables: tables)
+        return (best.name, layout, IterationSimulator.run(layout, tables: tables))
     }
 
     /// Pipelines of these peers with whatever schedule and cuts suit them best; `nil` if the model does not fit them.
@@ -48,7 +49,8 @@ package enum Baselines {
         ofPipelines peers: [[Int]], problem: PlanningProblem
     ) -> (layout: Layout, trace: IterationTrace)? {
         let tables = CostTables(problem)
-        guard let (layout, _) = best(of: peers, tables: tables, problem: problem) else { return nil }
+        guard let found = best(of: peers, tables: tables, problem: problem) else { return nil }
+        let layout = found.layout.withBetterExchange(tables: tables)
         return (layout, IterationSimulator.run(layout, tables: tables))
     }
 
@@ -70,6 +72,11 @@ package enum Baselines {
                 guard pipelines.count == peers.count else { continue }
                 let (layout, seconds) = builder.price(pipelines)
                 if seconds < best?.seconds ?? .infinity { best = (layout, seconds) }
+                guard !tables.exchangeClusters.isEmpty else { continue }
+                var direct = layout
+                direct.exchangesDirectly = true
+                let value = builder.closedForm.seconds(direct)
+                if value < best?.seconds ?? .infinity { best = (direct, value) }
             }
         }
         return best

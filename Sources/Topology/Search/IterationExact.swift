@@ -156,9 +156,12 @@ struct IterationExact {
     }
 
     private mutating func judge() {
-        let layout = Layout(pipelines: pipelines.map(\.stages), microBatches: shares, schedule: builder.schedule)
-        // Without shared access links the closed form is the simulator's value but for rounding.
-        if !tables.sharesAccess { guard closedForm.seconds(layout) < seconds * (1 + 1e-9) else { return } }
+        var layout = Layout(pipelines: pipelines.map(\.stages), microBatches: shares, schedule: builder.schedule)
+        // Without shared access links and exchanges in levels the closed form is the simulator's value but for rounding.
+        if !tables.sharesAccess, tables.exchangeClusters.isEmpty {
+            guard closedForm.seconds(layout) < seconds * (1 + 1e-9) else { return }
+        }
+        layout = layout.withBetterExchange(tables: tables)
         let value = IterationSimulator.run(layout, tables: tables).seconds
         guard value < seconds else { return }
         seconds = value

@@ -85,6 +85,7 @@ struct IterationPlanner {
         if !isShort, let template = Baselines.bestTemplate(problem), template.trace.seconds < seconds {
             best = template.layout
         }
+        best = best?.withBetterExchange(tables: tables)
         var isOptimal = false
         if exactNodes > 0, let known = best {
             let value = IterationSimulator.run(known, tables: tables).seconds
