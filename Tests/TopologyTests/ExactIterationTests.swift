@@ -67,8 +67,9 @@ struct ExactIterationTests {
     }
 
     @Test(arguments: [UInt64(21), 22, 23, 24]) func nothingIsBetter(seed: UInt64) throws {
-        let problem = RandomProblem.make(
+        var problem = RandomProblem.make(
             seed: seed, peers: 4, layers: 3, microBatches: 2, exactReduction: seed.isMultiple(of: 2))
+        problem.exchangesInLevels = true
         let best = Self.optimum(problem)
         let report = try Self.exact(problem)
         #expect(
@@ -115,6 +116,46 @@ struct ExactIterationTests {
         #expect(after <= before * (1 + 1e-9), "\(before) became \(after)")
     }
 
+    /// Equal peers of one layer's forward pass a second, two for the backward pass, and a network that takes no time.
+    private static func ideal(peers: Int, layers: Int, microBatches: Int, stages: Int, replicas: Int) -> PlanningProblem
+    {
+        var problem = RandomProblem.make(seed: 1, peers: peers, microBatches: microBatches)
+        for source in 0..<peers {
+            problem.graph.nodes[source].flopsPerSecond = 1
+            for target in 0..<peers where target != source {
+                problem.graph.setLink(
+                    from: source, to: target, latency: .measured(0), bytesPerSecond: .measured(1e15))
+            }
+        }
+        // A micro-batch is four sequences.
+        let layer = ModelProfile.Layer(
+            parameters: 0, forwardFlops: 0.25, backwardFlops: 0.5, activationBytes: 1, activationGradientBytes: 1,
+            storedBytes: 1)
+        problem.model.layers = Array(repeating: layer, count: layers)
+        problem.model.tiedParameters = 0
+        problem.shape = PlanningProblem.Shape(stages: stages, replicas: replicas)
+        return problem
+    }
+
+    /// Whole layers, whole micro-batches and the way through a pipeline are counted.
+    ///
+    /// Five micro-batches of three layers over two peers: one of them does three, 27 s. Three layers over two stages: one of
+    /// them does two, 60 s for ten micro-batches. Three stages of one layer: the last gets its first micro-batch after
+    /// 2 s and works 18 s on six.
+    @Test(arguments: [(2, 3, 5, 1, 2, 27.0), (2, 3, 10, 2, 1, 60.0), (3, 3, 6, 3, 1, 20.0)])
+    func boundCountsWholeThings(
+        shape: (peers: Int, layers: Int, microBatches: Int, stages: Int, replicas: Int, seconds: Double)
+    ) throws {
+        let problem = Self.ideal(
+            peers: shape.peers, layers: shape.layers, microBatches: shape.microBatches, stages: shape.stages,
+            replicas: shape.replicas)
+        let bound = IterationLowerBound(problem: problem, tables: CostTables(problem)).seconds
+        #expect(abs(bound - shape.seconds) < 1e-3 * shape.seconds, "\(bound)")
+        let report = try Planner.plan(problem, options: PlannerOptions(seed: 1, budget: 500, exactNodes: 0))
+        #expect(report.objectiveSeconds >= bound)
+        #expect(report.objectiveSeconds < bound * 1.1, "\(report.objectiveSeconds) s, bound \(bound) s")
+    }
+
     /// No layout, good or bad, under any schedule, is faster than the bound.
     @Test func boundHoldsForEveryLayout() {
         for seed: UInt64 in 0..<40 {
@@ -125,6 +166,8 @@ struct ExactIterationTests {
                 sharesAccess: seed.isMultiple(of: 4))
             problem.weighsSlices = seed.isMultiple(of: 3)
             problem.localSteps = seed.isMultiple(of: 5) ? 4 : 1
+            problem.exchangesInLevels = seed.isMultiple(of: 2)
+            if seed.isMultiple(of: 7) { problem.taskOverheadSeconds = 0.01 }
             let tables = CostTables(problem)
             let bound = IterationLowerBound(problem: problem, tables: tables).seconds
             #expect(bound > 0)

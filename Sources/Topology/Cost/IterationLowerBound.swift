@@ -1,12 +1,20 @@
-/// A bound that no plan of a problem beats, whatever its schedule.
+/// A bound that no plan of a problem beats, whatever its schedule: the least over all numbers R of pipelines of the
+/// greatest of several.
 ///
-/// Peer i of a plan with R pipelines computes nothing before the first micro-batch has come to its stage (a_i), nor after it has
-/// begun the last exchange of its gradients, which takes d_i; in between it does at most φ_i FLOPs a second. So
-/// Σ φ_i (T − a_i − d_i) ≥ M W + optimiser, for M micro-batches of W FLOPs. Of R pipelines R peers stand first, R second and
-/// so on, each at least a hop and a layer later than the ones before; and a peer's gradients go to R − 1 others and come
-/// back, over its nearest links at best. The left side is greatest if the fastest peers stand first and exchange
-/// soonest (φ g(a + d) with g falling and convex is supermodular in (−φ, a, d), so the comonotone order is the best);
-/// the least T that satisfies it, over all R that the peers allow, is the bound.
+/// **Work.** Peer i of a plan with R pipelines computes nothing before the first micro-batch has come to its stage (a_i),
+/// nor after it has begun the last exchange of its gradients, which takes d_i; in between it does at most φ_i FLOPs a
+/// second. So Σ φ_i (T − a_i − d_i) ≥ M W + optimiser, for M micro-batches of W FLOPs. Of R pipelines R peers stand first,
+/// R second and so on, each at least a hop and a layer later than the ones before; and a peer's gradients go to R − 1 others
+/// and come back, over its nearest links at best, or where peers exchange in levels, reach R − 1 others by the shortest
+/// ways. The left side is greatest if the fastest peers stand first and exchange soonest (φ g(a + d) with g falling and
+/// convex is supermodular in (−φ, a, d), so the comonotone order is the best); the least T that satisfies it is the bound.
+///
+/// **Bytes.** R holders that all come to know the sum of what each of them has send at least 2 (R − 1) messages
+/// (gossiping by one-way messages), so 2 (R − 1) times the model's gradients are sent, by each peer after its last
+/// pass, over at most R − 1 links. What a peer could compute meanwhile is at least so many FLOPs for each byte; it adds to the
+/// work.
+///
+/// **Whole pipelines.** Layers, micro-batches and pipelines are whole: see `PipelineCapacity`.
 struct IterationLowerBound {
     let problem: PlanningProblem
     let tables: CostTables
@@ -16,44 +24,84 @@ struct IterationLowerBound {
     /// Peers up to which every number of pipelines is looked at.
     private static let searchedPeers = 2048
 
+    /// Peers and layers up to which whole pipelines are looked at.
+    private static let wholePeers = 160
+    private static let wholeLayers = 128
+
     var seconds: Double {
         let stages = max(problem.shape.stages ?? 1, fewestStages)
         let most = max(1, min(tables.microBatches, tables.peers / stages))
         let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...most
-        let work = tables.forwardPrefix[tables.layers] + tables.backwardPrefix[tables.layers]
-        let speeds = tables.secondsPerFlop.map { 1 / $0 }.sorted(by: >)
-        let affordable = CostBudget(problem).most(tables.secondsPerFlop.map { 1 / $0 })
         // Over very many peers the simple bound must do.
-        guard tables.peers <= Self.searchedPeers else {
-            return Double(tables.microBatches) * work / affordable
-        }
+        guard tables.peers <= Self.searchedPeers else { return work / affordable }
         let links = Links(tables)
-        let step = stepSeconds(links)
         let once = throughOnce(links, stages: stages)
+        let step = stepSeconds(links)
+        let capacity = PipelineCapacity(
+            problem, tables: tables, forwardHop: links.cheapest(bytes: forwardBytes),
+            backwardHop: links.cheapest(bytes: backwardBytes),
+            transfer: max(forwardBytes, backwardBytes) * links.secondsForByte)
+        let isWhole = tables.peers <= Self.wholePeers && tables.layers <= Self.wholeLayers
         var best = Double.infinity
-        for pipelines in replicas {
-            let levels = min(problem.shape.stages ?? tables.layers, tables.layers)
-            let used = Array(speeds.prefix(pipelines * levels))
-            let arrivals = used.indices.map { Double($0 / pipelines) * step }
-            let optimizer =
-                Double(pipelines) * tables.parameterPrefix[tables.layers] - Double(pipelines) * tables.tiedParameters
-            let flops = Double(tables.microBatches) * work + optimizer * CostTables.optimizerFlopsPerParameter
-            var bound = max(flops / affordable, once)
-            var delays: [Double] = []
-            var exchanged = 0.0
-            if pipelines > 1 {
-                let steps = Double(tables.localSteps)
-                delays = links.farthest(pipelines - 1).sorted().map { $0 / steps }
-                let gradients = tables.gradientBytes(0..<tables.layers) * Double(pipelines)
-                exchanged =
-                    gradients * tables.compression.gradientFactor / steps
-                    * links.flopsForByte(partners: pipelines - 1, secondsPerFlop: tables.secondsPerFlop)
+        for range in Self.ranges(replicas) {
+            var bound = range.map { simple(pipelines: $0, step: step, links) }.min() ?? 0
+            bound = max(bound, once)
+            guard bound < best else { continue }
+            if isWhole {
+                let whole = capacity.leastSeconds(
+                    replicas: range, exchange: links.exchange(range),
+                    limit: best.isFinite ? best : bound * Self.farAbove)
+                bound = max(bound, whole)
             }
-            bound = max(bound, Self.least(flops, speeds: used, arrivals: arrivals, delays: delays))
-            bound = max(bound, Self.least(flops + exchanged, speeds: used, arrivals: arrivals, delays: []))
             best = min(best, bound)
         }
         return best
+    }
+
+    /// How far above the other bounds that of whole pipelines is sought.
+    private static let farAbove = 16.0
+
+    /// The numbers of pipelines that are looked at together: up to twice as many as the fewest.
+    private static func ranges(_ replicas: ClosedRange<Int>) -> [ClosedRange<Int>] {
+        var ranges: [ClosedRange<Int>] = []
+        var low = replicas.lowerBound
+        while low <= replicas.upperBound {
+            let high = min(low < 3 ? low : 2 * (low - 1), replicas.upperBound)
+            ranges.append(low...high)
+            low = high + 1
+        }
+        // Many short pipelines first: they are usually the least, and the others need not be looked at then.
+        return ranges.reversed()
+    }
+
+    /// FLOPs of all micro-batches.
+    private var work: Double {
+        Double(tables.microBatches) * (tables.forwardPrefix[tables.layers] + tables.backwardPrefix[tables.layers])
+    }
+
+    /// FLOPs a second of the peers that can be paid together.
+    private var affordable: Double { CostBudget(problem).most(tables.secondsPerFlop.map { 1 / $0 }) }
+
+    /// The bounds of work and of bytes for a number of pipelines.
+    private func simple(pipelines: Int, step: Double, _ links: Links) -> Double {
+        let levels = min(problem.shape.stages ?? tables.layers, tables.layers)
+        let used = Array(tables.secondsPerFlop.map { 1 / $0 }.sorted(by: >).prefix(pipelines * levels))
+        let arrivals = used.indices.map { Double($0 / pipelines) * step }
+        let optimizer =
+            Double(pipelines) * tables.parameterPrefix[tables.layers] - Double(pipelines) * tables.tiedParameters
+        let flops = work + optimizer * CostTables.optimizerFlopsPerParameter
+        let bound = flops / affordable
+        guard pipelines > 1 else {
+            return max(bound, Self.least(flops, speeds: used, arrivals: arrivals, delays: []))
+        }
+        let steps = Double(tables.localSteps)
+        let delays = links.farthest(pipelines - 1).sorted().map { $0 / steps }
+        let bytes =
+            2 * Double(pipelines - 1) * tables.gradientBytes(0..<tables.layers) * tables.compression.gradientFactor
+        let exchanged = bytes / steps * links.flopsForByte(partners: pipelines - 1)
+        return max(
+            bound, Self.least(flops, speeds: used, arrivals: arrivals, delays: delays),
+            Self.least(flops + exchanged, speeds: used, arrivals: arrivals, delays: []))
     }
 
     /// The least T with Σ φ_i (T − a_i − d_i)⁺ ≥ `flops`, a little below it.
@@ -75,11 +123,18 @@ struct IterationLowerBound {
         return low
     }
 
+    /// Bytes of the smallest tensors between two stages.
+    private var forwardBytes: Double {
+        least(tables.boundaryForwardBytes) * tables.compression.activationFactor
+    }
+    private var backwardBytes: Double {
+        least(tables.boundaryBackwardBytes) * tables.compression.activationGradientFactor
+    }
+
     /// What the next stage of a pipeline starts later than the one before, at least.
     private func stepSeconds(_ links: Links) -> Double {
         let layer = (0..<tables.layers).map { tables.forwardPrefix[$0 + 1] - tables.forwardPrefix[$0] }.min() ?? 0
-        return layer * (tables.secondsPerFlop.min() ?? 0)
-            + links.cheapest(bytes: least(tables.boundaryForwardBytes) * tables.compression.activationFactor)
+        return layer * (tables.secondsPerFlop.min() ?? 0) + links.cheapest(bytes: forwardBytes)
     }
 
     /// One micro-batch there and back, without the gradients of the weights, which a schedule may put off.
@@ -87,10 +142,7 @@ struct IterationLowerBound {
         let flops =
             tables.forwardPrefix[tables.layers] + tables.backwardPrefix[tables.layers]
             * (1 - tables.weightGradientShare)
-        let back = least(tables.boundaryBackwardBytes) * tables.compression.activationGradientFactor
-        let hop =
-            links.cheapest(bytes: least(tables.boundaryForwardBytes) * tables.compression.activationFactor)
-            + links.cheapest(bytes: back)
+        let hop = links.cheapest(bytes: forwardBytes) + links.cheapest(bytes: backwardBytes)
         return flops * (tables.secondsPerFlop.min() ?? 0) + Double(stages - 1) * hop
     }
 
@@ -113,10 +165,16 @@ extension IterationLowerBound {
     /// What every peer's links allow at best.
     private struct Links {
         private let tables: CostTables
-        /// By peer, ascending: seconds there and back to every other.
-        private var roundTrips: [[Double]] = []
-        /// By peer, descending: bytes a second to every other.
+        /// By peer, ascending: seconds to every other and back, or where peers exchange in levels, to every other by
+        /// the shortest way.
+        private var ways: [[Double]] = []
+        /// By peer: sums of its greatest bytes a second to others, the first of none.
         private var rates: [[Double]] = []
+        /// Over the fastest link.
+        private(set) var secondsForByte = Double.infinity
+
+        /// Peers up to which the shortest ways are known; beyond, the shortest link stands for all.
+        private static let mostPeers = 160
 
         init(_ tables: CostTables) {
             self.tables = tables
@@ -125,29 +183,65 @@ extension IterationLowerBound {
                 var trips: [Double] = []
                 var speeds: [Double] = []
                 for other in 0..<count where other != peer {
-                    let there = peer * count + other
-                    trips.append(tables.latency[there] + tables.latency[other * count + peer])
-                    speeds.append(1 / max(tables.secondsPerByte[there], 1e-300))
+                    let latency = tables.latency[peer, other]
+                    secondsForByte = min(secondsForByte, tables.secondsPerByte[peer, other])
+                    trips.append(latency + tables.latency[other, peer])
+                    speeds.append(1 / max(tables.secondsPerByte[peer, other], 1e-300))
                 }
-                roundTrips.append(trips.sorted())
-                rates.append(speeds.sorted(by: >))
+                ways.append(trips.sorted())
+                var sums = [0.0]
+                for speed in speeds.sorted(by: >) { sums.append(sums[sums.count - 1] + speed) }
+                rates.append(sums)
+            }
+            if !tables.exchangeClusters.isEmpty { ways = shortestWays() }
+            if count < 2 { secondsForByte = 0 }
+        }
+
+        /// Floyd and Warshall's.
+        private func shortestWays() -> [[Double]] {
+            let count = tables.peers
+            guard count <= Self.mostPeers else {
+                return (0..<count).map { peer in
+                    let least = (0..<count).filter { $0 != peer }.map { tables.latency[peer, $0] }.min() ?? 0
+                    return Array(repeating: least, count: max(0, count - 1))
+                }
+            }
+            var seconds = (0..<count).map { from in (0..<count).map { from == $0 ? 0 : tables.latency[from, $0] } }
+            for middle in 0..<count {
+                let onward = seconds[middle]
+                for from in 0..<count {
+                    let first = seconds[from][middle]
+                    for to in 0..<count where first + onward[to] < seconds[from][to] {
+                        seconds[from][to] = first + onward[to]
+                    }
+                }
+            }
+            return seconds.indices.map { from in
+                seconds[from].indices.filter { $0 != from }.map { seconds[from][$0] }.sorted()
             }
         }
 
-        /// By peer: the round trip to the farthest of so many partners, if those are the nearest ones. A slice goes to
-        /// each of them and comes back.
-        func farthest(_ partners: Int) -> [Double] { roundTrips.map { $0[min(partners, $0.count) - 1] } }
+        /// By peer: how long the exchange with so many partners takes at least, if those are the nearest ones.
+        func farthest(_ partners: Int) -> [Double] { ways.map { $0[min(partners, $0.count) - 1] } }
 
-        /// FLOPs that the best peer could do in the time in which it exchanges a byte of its gradients with so many
-        /// partners: every slice crosses one of its links, its own slice each of them.
-        func flopsForByte(partners: Int, secondsPerFlop: [Double]) -> Double {
+        /// FLOPs that the best peer could do in the time in which it sends a byte of gradients to so many partners at once.
+        func flopsForByte(partners: Int) -> Double {
             var least = Double.infinity
-            for (peer, speeds) in rates.enumerated() {
-                var total = speeds.first ?? 0
-                for rate in speeds.prefix(partners) { total += rate }
-                least = min(least, 1 / (total * secondsPerFlop[peer]))
+            for (peer, sums) in rates.enumerated() {
+                let rate = sums[min(partners, sums.count - 1)]
+                if rate > 0 { least = min(least, 1 / (rate * tables.secondsPerFlop[peer])) }
             }
             return least.isFinite ? least : 0
+        }
+
+        /// What the exchange of a stage takes at least in plans of so many pipelines: its gradients reach all other holders,
+        /// and every byte of them leaves the stage once.
+        func exchange(_ replicas: ClosedRange<Int>) -> PipelineCapacity.Exchange {
+            guard replicas.lowerBound > 1 else { return PipelineCapacity.Exchange(latency: 0, secondsForByte: 0) }
+            let fastest = rates.map { $0[min(replicas.upperBound - 1, $0.count - 1)] }.max() ?? 0
+            return PipelineCapacity.Exchange(
+                latency: farthest(replicas.lowerBound - 1).min() ?? 0,
+                secondsForByte: fastest > 0 ? 1 / fastest : 0)
         }
 
         /// The cheapest transfer of so many bytes between any two peers.
@@ -155,8 +249,8 @@ extension IterationLowerBound {
             var best = Double.infinity
             for source in 0..<tables.peers {
                 for target in 0..<tables.peers where target != source {
-                    let link = source * tables.peers + target
-                    best = min(best, tables.latency[link] + bytes * tables.secondsPerByte[link])
+                    best = min(
+                        best, tables.latency[source, target] + bytes * tables.secondsPerByte[source, target])
                 }
             }
             return best.isFinite ? best : 0

@@ -1,0 +1,191 @@
+/// How many micro-batches pipelines can do in a given time at best: whole layers, whole micro-batches, whole pipelines.
+///
+/// A pipeline of s stages is taken to consist of the fastest peer s times, with the largest memory and the best link between
+/// any two stages. Let stage j hold a range of layers, f, b and w be the seconds of its forward pass, of its backward pass
+/// and of what of it computes weights' gradients (which a zero-bubble schedule may put off), d the micro-batches that its
+/// memory has room for, and m those of the pipeline. Then the iteration does not end before any of
+///
+/// 1. a + m (f + b) + x: the first micro-batch comes to the stage after a, the passes and hops of all layers before; it
+///    works on one pass at a time, and exchanges its gradients (x) only after its last;
+/// 2. a + m (f + b − w) + (m − d)⁺ w + r + x₀: when the stage ends its last input-gradient pass, all but d of its
+///    micro-batches' weights' gradients are done, because each holds memory until then; that gradient goes back through
+///    all stages before (r), the first of which still computes a weights' gradient and exchanges what it holds (x₀ ≥ that of
+///    the first layer);
+/// 3. a + ⌈m / d⌉ C + x: forward pass n + d does not begin before n micro-batches have gone on to the last stage
+///    and come back (C), by induction over rounds of d;
+/// 4. a + (m − 1) t + r' + x₀: the link to the stage carries one tensor of a micro-batch after the other (t, the greater
+///    of both directions); after the last of them a single micro-batch goes the rest of its way there and back (r').
+///
+/// Each grows with m and with the range's end, and where a stage starts one layer later each leaves room for at least one
+/// layer more (a grows by a forward pass, but m ≥ 1 passes are not done). So stages that take as many layers as a time
+/// allows get farthest, and the greatest m is found by bisection. Pipelines share nothing in this bound but the number of
+/// peers: the most micro-batches of R pipelines follow from a knapsack over their lengths.
+struct PipelineCapacity {
+    let tables: CostTables
+    /// Seconds of the cheapest transfer between any two peers, forwards and backwards, and without latency.
+    let forwardHop: Double
+    let backwardHop: Double
+    let transfer: Double
+    /// Peers that the plan may use.
+    let peers: Int
+    /// Stages of every pipeline, if given.
+    let stages: Int?
+    /// Seconds for a FLOP of the fastest peer.
+    private let secondsPerFlop: Double
+    private let memoryBytes: Double
+    /// The part of a backward pass that a schedule may put off.
+    private let weightShare: Double
+
+    init(
+        _ problem: PlanningProblem, tables: CostTables, forwardHop: Double, backwardHop: Double, transfer: Double
+    ) {
+        self.tables = tables
+        self.forwardHop = forwardHop
+        self.backwardHop = backwardHop
+        self.transfer = transfer
+        peers = min(tables.peers, CostBudget(problem).mostPeers)
+        stages = problem.shape.stages
+        secondsPerFlop = tables.secondsPerFlop.min() ?? 0
+        memoryBytes = tables.memoryBytes.max() ?? 0
+        weightShare = problem.schedule.map { $0 == .zeroBubble } ?? true ? tables.weightGradientShare : 0
+    }
+
+    /// What the exchange of a stage's gradients takes at least: `latency` and `secondsForByte` of what it holds.
+    struct Exchange {
+        var latency: Double
+        var secondsForByte: Double
+    }
+
+    /// The least time in which some number of pipelines out of `replicas` could do all micro-batches; `limit` if it is not
+    /// below that.
+    func leastSeconds(replicas: ClosedRange<Int>, exchange: Exchange, limit: Double) -> Double {
+        guard !suffices(limit, replicas, exchange) else {
+            var low = 0.0
+            var high = limit
+            for _ in 0..<Self.halvings {
+                let middle = (low + high) / 2
+                if suffices(middle, replicas, exchange) { high = middle } else { low = middle }
+            }
+            return low
+        }
+        return limit
+    }
+
+    /// To about a millionth.
+    private static let halvings = 20
+
+    /// Whether the pipelines can do all micro-batches in the time.
+    private func suffices(_ time: Double, _ replicas: ClosedRange<Int>, _ exchange: Exchange) -> Bool {
+        let longest = min(tables.layers, peers)
+        guard replicas.upperBound > 1 else {
+            let lengths = stages.map { [$0] } ?? Array(1...longest)
+            return lengths.contains {
+                $0 <= longest && isFeasible($0, microBatches: tables.microBatches, time: time, exchange)
+            }
+        }
+        var capacity = Array(repeating: 0, count: longest + 1)
+        for length in 1...longest where stages == nil || stages == length {
+            capacity[length] = most(stages: length, time: time, exchange)
+        }
+        // By peers used: the most micro-batches of so many pipelines, -1 if there cannot be so many.
+        var best = Array(repeating: -1, count: peers + 1)
+        best[0] = 0
+        for count in 1...replicas.upperBound {
+            var next = Array(repeating: -1, count: peers + 1)
+            for used in 1...peers {
+                for length in 1...min(longest, used) where capacity[length] > 0 && best[used - length] >= 0 {
+                    next[used] = max(next[used], best[used - length] + capacity[length])
+                }
+            }
+            best = next
+            guard let found = best.max(), found >= 0 else { return false }
+            if count >= replicas.lowerBound, found >= tables.microBatches { return true }
+        }
+        return false
+    }
+
+    /// The most micro-batches of a pipeline of so many stages.
+    private func most(stages: Int, time: Double, _ exchange: Exchange) -> Int {
+        let all = (tables.forwardPrefix[tables.layers] + tables.backwardPrefix[tables.layers]) * secondsPerFlop
+        var low = 0
+        var high = min(tables.microBatches, all > 0 ? Int(min(1e9, time * Double(stages) / all)) + 1 : .max)
+        while low < high {
+            let middle = (low + high + 1) / 2
+            if isFeasible(stages, microBatches: middle, time: time, exchange) {
+                low = middle
+            } else {
+                high = middle - 1
+            }
+        }
+        return low
+    }
+
+    /// Whether so many stages can do so many micro-batches in the time: each takes as many layers as it can.
+    func isFeasible(_ stages: Int, microBatches: Int, time: Double, _ exchange: Exchange) -> Bool {
+        var start = 0
+        for stage in 0..<stages {
+            // Every stage after it holds a layer.
+            let last = tables.layers - (stages - 1 - stage)
+            var low = start
+            var high = last
+            while low < high {
+                let middle = (low + high + 1) / 2
+                let ends = seconds(start..<middle, stage: stage, of: stages, microBatches: microBatches, exchange)
+                if ends <= time { low = middle } else { high = middle - 1 }
+            }
+            guard low > start else { return false }
+            start = low
+        }
+        return start == tables.layers
+    }
+
+    /// The greatest of the four.
+    private func seconds(
+        _ range: Range<Int>, stage: Int, of stages: Int, microBatches: Int, _ exchange: Exchange
+    ) -> Double {
+        let overhead = tables.taskOverheadSeconds
+        let layers = tables.layers
+        func forward(_ from: Int, _ to: Int) -> Double {
+            (tables.forwardPrefix[to] - tables.forwardPrefix[from]) * secondsPerFlop
+        }
+        func backward(_ from: Int, _ to: Int) -> Double {
+            (tables.backwardPrefix[to] - tables.backwardPrefix[from]) * secondsPerFlop
+        }
+        let before = Double(stage)
+        let after = Double(stages - 1 - stage)
+        let count = Double(microBatches)
+        let arrival = forward(0, range.lowerBound) + before * (overhead + forwardHop)
+        let pass = forward(range.lowerBound, range.upperBound) + overhead
+        let whole = backward(range.lowerBound, range.upperBound) + overhead
+        let weights = whole * weightShare
+        let room = memoryBytes - tables.parameters(range) * tables.stateBytesPerParameter
+        let stored = tables.storedPrefix[range.upperBound] - tables.storedPrefix[range.lowerBound]
+        guard room > 0 else { return .infinity }
+        let depth = stored > 0 ? min(count, (room / stored).rounded(.down)) : count
+        guard depth >= 1 else { return .infinity }
+        let own = tail(range, exchange)
+        var least = arrival + count * (pass + whole) + own
+        let down = forward(range.upperBound, layers) + after * (overhead + forwardHop)
+        let up =
+            backward(range.upperBound, layers) * (1 - weightShare)
+            + after * (overhead * (1 - weightShare) + backwardHop)
+        let through = pass + down + up + whole - weights
+        least = max(least, arrival + (count / depth).rounded(.up) * (through + weights) + own)
+        guard stage > 0 else { return least }
+        let back =
+            (backward(0, range.lowerBound) + before * overhead) * (1 - weightShare) + before * backwardHop
+            + (backward(0, 1) + overhead) * weightShare + tail(0..<1, exchange)
+        least = max(
+            least, arrival + count * (pass + whole - weights) + max(0, count - depth) * weights + back)
+        return max(least, arrival + (count - 1) * transfer + through + back)
+    }
+
+    /// The exchange and the optimiser's step of a stage after its last pass, on average over the local steps.
+    private func tail(_ range: Range<Int>, _ exchange: Exchange) -> Double {
+        let parameters = tables.parameters(range)
+        let bytes = parameters * tables.gradientBytesPerParameter * tables.compression.gradientFactor
+        let seconds = max(exchange.latency, bytes * exchange.secondsForByte)
+        return seconds / Double(tables.localSteps)
+            + parameters * CostTables.optimizerFlopsPerParameter * secondsPerFlop
+    }
+}
