@@ -6,7 +6,9 @@ package import Primitives
 /// filled by one spare or closed by its neighbours, and a search that starts from the repaired plan. Each is judged by
 /// the time that `horizonIterations` take under it plus the time to move the weights and optimiser state that its peers do
 /// not have yet. A plan that still works is only given up for a gain above `hysteresis`, so that noise in measurements does
-/// not make peers swap layers back and forth (Petals' issue 389 shows what happens otherwise).
+/// not make peers swap layers back and forth (Petals' issue 389 shows what happens otherwise). Nor is one whose gaps spares
+/// have filled so well that an iteration takes hardly longer than before: what a search gains on it, it could have gained
+/// before, and a peer's leaving is no occasion for all others to fetch their layers anew.
 package enum Replanner {
     /// How much a new plan must gain.
     package struct Options: Sendable {
@@ -68,14 +70,22 @@ package enum Replanner {
         // Where no spare fills a gap, the pieces of the broken pipelines may serve better elsewhere.
         if kept == nil { starts += Mending(previous, problem: problem, tables: tables).arrangements }
         var planner = options.planner
-        if kept == nil, let repaired, repaired.pipelines.map(\.count) == previous.pipelines.map(\.count) {
+        let isFilled = kept == nil && repaired?.pipelines.map(\.count) == previous.pipelines.map(\.count)
+        let isRepairedEnough =
+            isFilled
+            && candidates.first.map { IterationSimulator.run($0, tables: tables).seconds } ?? .infinity
+                <= previous.predictedIterationSeconds * (1 + options.hysteresis)
+        if isRepairedEnough {
+            // Only the figures of a report are still wanted.
+            planner.budget = 1
+        } else if isFilled {
             // Spares have filled the gaps: what a search finds beyond that is rarely worth its moves.
             planner.budget = planner.budget.map { max(1, $0 / Self.spareBudgetDivisor) }
         }
         var search = try PlanSearch(problem, options: planner, warmStarts: starts)
         while !search.isFinished { search.advance(4096) }
         let fresh = try search.report()
-        candidates.append(fresh.layout)
+        if !isRepairedEnough { candidates.append(fresh.layout) }
 
         func score(_ layout: Layout) -> Double {
             IterationSimulator.run(layout, tables: tables).seconds * options.horizonIterations
