@@ -20,8 +20,10 @@ struct ProcessMemoryTests {
             + "7f0000280000-7f0000290000 r-xp 00000000 08:01 133 /usr/lib/no-detail.so\n"
             + mapping("7f0000300000-7f0000340000 r-xp 00001000 08:01 133 /usr/lib/with space.so", anonymous: 0)
             + "not a line of it\nAnonymous: 0 kB\n"
+        let found = ProcessMemory.cleanRanges(smaps: smaps)
+        #expect(found.map(\.path) == ["/usr/bin/weft", "/usr/bin/weft", "/usr/lib/with space.so"])
         #expect(
-            ProcessMemory.cleanRanges(smaps: smaps) == [
+            found.map(\.addresses) == [
                 0x55d0_c000_0000..<0x55d0_c001_0000, 0x55d0_c001_0000..<0x55d0_c0a0_0000,
                 0x7f00_0030_0000..<0x7f00_0034_0000,
             ])
@@ -30,7 +32,7 @@ struct ProcessMemoryTests {
     @Test("A process goes on after a trim, with what it had")
     func trim() {
         let kept = (0..<100_000).map { "\($0)" }
-        ProcessMemory.trim()
+        for _ in 0..<3 { ProcessMemory.trim() }  // the first one looks for the program's code, the others know it
         #expect(kept.last == "99999")
         #expect(kept.joined().utf8.count == 488_890)
     }
