@@ -44,4 +44,17 @@ import Testing
         #expect(
             Double(spent) <= 24e6 + 64_000 * 3600 && Double(spent) > 0.95 * (24e6 + 64_000 * 3600), "\(spent) bytes")
     }
+
+    @Test("Sessions that come to nothing leave a sixteenth, and others give an eighth of the whole back")
+    func effort() {
+        var budget = ProbeBudget()
+        for _ in 0..<10 { budget.note(settled: false, at: start) }
+        #expect(budget.allowance(for: .routine, at: start) == 1_500_000)
+        budget.spend(bytes: 1_500_000, linkSeconds: 0, at: start)
+        #expect(budget.begin(bytes: 40_000, at: start) == start + .seconds(10), "4 kB a second")
+        budget.note(settled: true, at: start)
+        #expect(budget.begin(bytes: 40_000, at: start) == start + .milliseconds(3334), "12 kB a second")
+        for _ in 0..<10 { budget.note(settled: true, at: start) }
+        #expect(budget.begin(bytes: 64_000, at: start) == start + .seconds(1))
+    }
 }

@@ -27,6 +27,8 @@ struct ProbingBench {
     var now = Instant(nanoseconds: 0)
     /// Share of datagrams lost.
     var loss = 0.0
+    /// Share of packets before which the sender's machine does something else, for up to so long.
+    var pauses: (share: Double, longest: Duration)?
     /// A pair's messages that never arrive.
     var isCut: (Int, Int) -> Bool = { _, _ in false }
 
@@ -115,6 +117,9 @@ struct ProbingBench {
     private mutating func send(_ messages: [ProbingMessage], from: Int, to peer: PeerID) {
         guard let to = peers.firstIndex(of: peer), !isCut(from, to), generator.unit() >= loss else { return }
         let bytes = messages.reduce(Limits.transportOverheadBytes) { $0 + $1.wireBytes.count }
+        if let pauses, generator.unit() < pauses.share {
+            upFree[from] = max(upFree[from], now) + pauses.longest * generator.unit()
+        }
         upFree[from] = max(upFree[from], now) + .nanoseconds(Int64(Double(bytes) / up[from] * 1e9))
         for message in messages {
             let event = Event(

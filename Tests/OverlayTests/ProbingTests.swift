@@ -56,6 +56,61 @@ import Wire
         #expect(overlaps(bench) == 0, "two trains shared an access link")
     }
 
+    @Test("Trains that disagree on busy machines cost less and less")
+    func busyMachines() {
+        let rates = [Double](repeating: .megabits(1500), count: 6)
+        var bench = ProbingBench(up: rates, down: rates, delay: .microseconds(50))
+        // A time slice of another process now and then, as on a machine with far more of them than processors.
+        bench.pauses = (0.01, .milliseconds(4))
+        func bytes() -> Int { bench.trainPackets.count * Limits.datagramBytes / rates.count }
+        bench.run(seconds: 60)
+        let first = bytes()
+        bench.run(seconds: 1200)
+        let rate = Double(bytes() - first) / 1200
+        for core in bench.cores {
+            #expect(core.measuredPeers.allSatisfy { core.link(to: $0)?.measuredAt != nil }, "every pair has a figure")
+        }
+        #expect(first < 12_000_000, "\(first) bytes a peer in the first minute")
+        #expect(rate < 10_000, "\(rate) bytes a second and peer afterwards")
+    }
+
+    @Test("A peer that has asked in vain and is busy in turn is not asked again at once")
+    func busyInTurn() {
+        let (local, one, two) = (ProbingBench.peer(5), ProbingBench.peer(1), ProbingBench.peer(2))
+        var core = Probing(local: local, seed: 1, tokenSecret: Digest.sha256([1]))
+        var now = Instant(nanoseconds: 0)
+        var effects: [Probing.Effect] = []
+        func give(_ input: Probing.Input) { core.handle(input, at: now, into: &effects) }
+        give(.start)
+        for peer in [one, two] {
+            give(.memberUp(peer))
+            give(.roundTrip(peer, .microseconds(100)))
+        }
+        give(.receive(.reserve(session: 1, .routine, allowanceBytes: 0), from: two))
+        give(.receive(.reserve(session: 2, .routine, allowanceBytes: 0), from: one))
+        let refused = effects.contains {
+            if case .send(let messages, one) = $0, case .busy? = messages.first { true } else { false }
+        }
+        #expect(refused, "one session at a time")
+        give(.receive(.finish(session: 1), from: two))
+        var asked = 0
+        while let deadline = core.nextDeadline, deadline < Instant(nanoseconds: 30_000_000_000), asked < 1000 {
+            now = max(now, deadline)
+            effects = []
+            give(.timer)
+            // Every wish for a session is answered a little later: not within the next minute.
+            while case .send(let messages, one)? = effects.first(where: { $0.isReservation(with: one) }),
+                case .reserve(let session, _, _)? = messages.first, asked < 1000
+            {
+                asked += 1
+                now = now + .microseconds(100)
+                effects = []
+                give(.receive(.busy(session: session, retryAfterMilliseconds: 60_000), from: one))
+            }
+        }
+        #expect(asked == 1, "asked \(asked) times within 30 s")
+    }
+
     @Test("A pair that cannot talk does not hold up the others")
     func cutPair() {
         let rates = [Double](repeating: .megabits(100), count: 6)
@@ -228,5 +283,11 @@ import Wire
             }
         }
         return count
+    }
+}
+
+extension Probing.Effect {
+    fileprivate func isReservation(with peer: PeerID) -> Bool {
+        if case .send(let messages, peer) = self, case .reserve? = messages.first { true } else { false }
     }
 }

@@ -56,6 +56,8 @@ package struct ProbedLink: Sendable {
     package internal(set) var confirmedAt: Instant?
     /// Sessions in a row that were to make a coarse figure fine, in vain.
     var refinements = 0
+    /// Sessions in a row whose trains disagreed to the end.
+    var unsettled = 0
 
     init(since: Instant, echoes: Int) {
         self.since = since

@@ -39,6 +39,7 @@ extension Probing {
             case .attested: return finishAttested(result, of: peer, at: now, &effects)
             case .routine, .requested: break
             }
+            budget.note(settled: !result.isUnsettled, at: now)
             guard let link = links[peer] else { return }
             let believed = believed(result, of: peer, at: now)
             links[peer]?.receiveBandwidth = result.receive ?? .zero
@@ -47,6 +48,7 @@ extension Probing {
             links[peer]?.sendBurst = result.sendBurst
             links[peer]?.refinements = link.wantsLongTrains && result.isShort ? link.refinements + 1 : 0
             links[peer]?.wantsLongTrains = result.isShort
+            links[peer]?.unsettled = result.isUnsettled ? link.unsettled + 1 : 0
             links[peer]?.confidence = result.confidence
             links[peer]?.trains = result.trains
             links[peer]?.measuredAt = now
@@ -159,7 +161,9 @@ extension Probing {
                     held = wish
                     return
                 }
-                let left = typicalSession - (now - current.startedAt)
+                // What takes long already takes longer.
+                let elapsed = now - current.startedAt
+                let left = max(typicalSession - elapsed, elapsed / 2)
                 return refuse(wish, for: min(left, .seconds(2)), at: now, &effects)
             }
         }
@@ -191,6 +195,8 @@ extension Probing {
         {
             addLink(to: peer, at: now)
             waiting.append(peer)
+            // It answers: no reason to wait for it any longer. If it is busy in turn, there is.
+            links[peer]?.notBefore = now
         }
         let milliseconds = UInt16(min(max(wait.milliseconds, 5), 60_000))
         effects.append(.send([.busy(session: wish.identifier, retryAfterMilliseconds: milliseconds)], to: wish.peer))
@@ -239,7 +245,7 @@ extension Probing {
     /// late, in case the first cannot. In a large swarm whoever picked the other begins.
     private mutating func sessionDue(with peer: PeerID, at now: Instant) -> Instant? {
         guard let link = links[peer], link.roundTrip.samples > 0 || link.isRequested else { return nil }
-        if link.isRequested { return link.notBefore }
+        if link.isRequested { return max(link.notBefore, budget.bearable(at: now)) }
         if let doubt = link.doubt {
             return max(
                 link.notBefore, doubt.nextAttempt, budget.begin(bytes: TrainSession.leastBytes, at: now))
@@ -249,17 +255,28 @@ extension Probing {
         let rate = max(link.sendBandwidth, link.receiveBandwidth)
         var due: Instant
         if let measuredAt = freshSince(link) {
-            let age =
-                link.wantsLongTrains && rate <= configuration.session.routineRate && !isMeasuring(at: now)
-                ? min(configuration.refinement * (1 << min(link.refinements, 10)), configuration.bandwidthAge)
-                : configuration.bandwidthAge
-            due = measuredAt + age * (isMine ? 1 : 1.2)
+            due = measuredAt + age(of: link, rate, at: now) * (isMine ? 1 : 1.2)
         } else {
             due = max(link.since + (isMine ? configuration.firstSessionDelay : .seconds(15)), calmAt ?? now)
         }
-        if !waiting.contains(peer) { due = max(due, link.notBefore) }
+        due = max(due, link.notBefore)
         // A pair's first figure is worth a debt.
         guard link.measuredAt != nil else { return max(due, budget.bearable(at: now)) }
         return max(due, budget.begin(bytes: configuration.session.typicalBytes(at: rate), at: now))
     }
+
+    /// How old a link's figures get before they are measured again.
+    private func age(of link: ProbedLink, _ rate: Bandwidth, at now: Instant) -> Duration {
+        // What the machines have no time for is left alone, for twice as long each time that it is in vain.
+        if link.unsettled > 0 {
+            return configuration.bandwidthAge * (1 << min(link.unsettled - 1, Self.longestUnsettled))
+        }
+        guard link.wantsLongTrains, rate <= configuration.session.routineRate, !isMeasuring(at: now) else {
+            return configuration.bandwidthAge
+        }
+        return min(configuration.refinement * (1 << min(link.refinements, 10)), configuration.bandwidthAge)
+    }
+
+    /// The age of a link whose trains disagree is at most this power of two times the usual one: an hour and a quarter.
+    private static let longestUnsettled = 3
 }

@@ -76,13 +76,17 @@ extension TrainSession {
             guard let rate = TrainEstimator.combine(samples.map(\.estimate.tail)) else { return false }
             return (samples.map(\.count).max() ?? 0) * 2 < policy.packets(at: rate)
         }
+        let isUnsettled =
+            purpose.isForCapacity
+            && rates.contains {
+                $0.count >= policy.trains && TrainEstimator.spread($0) > policy.fineSpread
+            }
         let isFine =
             purpose == .attested && !incoming.isEmpty && !outgoing.isEmpty
             || !isShort
                 && rates.allSatisfy {
-                    // A quarter apart is as far as "fine" goes.
                     $0.count >= policy.trains
-                        ? TrainEstimator.spread($0) <= 0.25
+                        ? TrainEstimator.spread($0) <= policy.fineSpread
                         : $0.count == 2 && TrainEstimator.spread($0) <= policy.closeAgreement
                 }
         let (receive, send) = (TrainEstimator.combine(rates[0]), TrainEstimator.combine(rates[1]))
@@ -94,7 +98,8 @@ extension TrainSession {
             sendAvailable: available(outgoing, background.send),
             receiveAvailable: available(incoming, background.receive),
             confidence: receive == nil && send == nil ? .roundTripOnly : isFine ? .fine : .coarse,
-            trains: received.count + sent.count, isShort: isShort, wasGranted: isGranted)
+            trains: received.count + sent.count, isShort: isShort, isUnsettled: isUnsettled,
+            wasGranted: isGranted)
     }
 
     private func available(_ samples: [Sample], _ capacity: Bandwidth) -> Bandwidth? {

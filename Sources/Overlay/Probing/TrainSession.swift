@@ -40,6 +40,8 @@ package struct TrainSession: Sendable {
         package var maximumTrains = 8
         /// Trains agree if they differ by less.
         package var agreement = 0.05
+        /// A figure from trains that differ by more is not fine.
+        package var fineSpread = 0.25
 
         package init() {}
 
@@ -67,6 +69,9 @@ package struct TrainSession: Sendable {
         case attested = 2
         /// Trains at several rates below the capacity: what does other traffic leave free?
         case available = 3
+
+        /// Whether its trains leave back to back, several of them, to be compared.
+        var isForCapacity: Bool { self == .routine || self == .requested }
     }
 
     /// What a session needs to know of its link.
@@ -125,6 +130,8 @@ package struct TrainSession: Sendable {
         package var trains: Int
         /// Whether a direction's trains were much shorter than its rate asks for, for the sake of a budget.
         package var isShort: Bool
+        /// Whether a direction's trains were many and still far apart.
+        package var isUnsettled: Bool
         /// Whether the peer answered at all.
         package var wasGranted: Bool
     }
