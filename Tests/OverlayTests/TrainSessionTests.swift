@@ -33,6 +33,7 @@ private struct SessionBench {
     var delay = 5e6
     var purpose = TrainSession.Purpose.routine
     var allowance = Int.max
+    var roundTrip = Duration.milliseconds(10)
     var results: [TrainSession.Result] = []
     private var queue: [Arrival] = []
 
@@ -44,11 +45,11 @@ private struct SessionBench {
         let policy = TrainSession.Policy()
         var initiator = TrainSession(
             reserving: 7, with: two, purpose: purpose, allowance: allowance,
-            background: .init(roundTrip: .milliseconds(10)),
+            background: .init(roundTrip: roundTrip),
             policy: policy, tokens: TrainTokens(secret: Digest.sha256([1]), serial: 1), at: start)
         var responder = TrainSession(
             granting: 7, to: one, purpose: purpose, allowance: allowance,
-            background: .init(roundTrip: .milliseconds(10)), policy: policy,
+            background: .init(roundTrip: roundTrip), policy: policy,
             tokens: TrainTokens(secret: Digest.sha256([2]), serial: 1), at: start)
         perform(initiator.granted(allowance: allowance, at: start), byInitiator: true, at: 0)
         while !queue.isEmpty {
@@ -136,16 +137,27 @@ private struct SessionBench {
     }
 
     @Test(
-        "A very fast link gets long trains only if somebody asks",
+        "A very fast near link gets long trains only if somebody asks",
         arguments: [TrainSession.Purpose.routine, .requested])
     func fast(purpose: TrainSession.Purpose) {
         var bench = SessionBench(there: .init(megabits: 10_000), back: .init(megabits: 10_000))
         bench.purpose = purpose
+        bench.delay = 5e4
+        bench.roundTrip = .microseconds(100)
         bench.run()
         let packets = bench.ways.there.packets
         #expect(purpose == .routine ? packets < 64 : packets > 500, "\(packets) packets")
         #expect(bench.results.allSatisfy { $0.isShort == (purpose == .routine) })
         #expect(bench.results.allSatisfy { abs(($0.send ?? .zero).megabitsPerSecond / 10_000 - 1) < 0.001 })
+    }
+
+    @Test("A far link that looks very fast gets trains that tell, even without means")
+    func fastAndFar() {
+        var bench = SessionBench(there: .init(megabits: 10_000), back: .init(megabits: 10_000))
+        bench.allowance = 0
+        bench.run()
+        #expect(bench.ways.there.packets > 256, "\(bench.ways.there.packets) packets")
+        #expect(bench.ways.there.packets * Limits.datagramBytes < 1_500_000, "\(bench.ways.there.packets) packets")
     }
 
     @Test("A direction that knows enough only passes the turn on")

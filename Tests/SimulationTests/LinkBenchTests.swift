@@ -48,9 +48,32 @@ struct LinkBenchTests {
         var bench = LinkBench(ways: [way(megabits: 50), way(megabits: 50)], seed: seed)
         bench.busyness = LinkBench.Busyness(run: .milliseconds(20), rest: .milliseconds(20))
         bench.inflation[1] = 10
-        bench.run(for: .seconds(120))
+        bench.run(for: .seconds(30))
         let link = try #require(bench.link(of: 0))
         #expect(link.isContradicted, "seed \(seed): the liar is believed to receive \(link.sendBandwidth) of 50 Mbit/s")
         #expect(link.sendBandwidth.megabitsPerSecond < 60, "seed \(seed): \(link.sendBandwidth) of 50 Mbit/s")
+    }
+
+    @Test("A stall on the way does not make a link look fast")
+    func stalls() throws {
+        // With these of the first 600 seeds two short trains in a row are held up as a whole and agree.
+        for seed: UInt64 in [8, 25, 67, 132, 141, 173, 178, 181, 246, 251, 298, 382, 478, 537] {
+            var bench = LinkBench(ways: [way(megabits: 127), way(megabits: 40)], seed: seed)
+            for index in 0..<2 {
+                bench.ways[index].jitter = .microseconds(50)
+                bench.ways[index].stalls = LinkBench.Busyness(run: .milliseconds(100), rest: .milliseconds(10))
+            }
+            bench.run(for: .seconds(60))
+            for core in 0..<2 {
+                let link = try #require(bench.link(of: core))
+                for (name, rate, truth) in [
+                    ("send", link.sendBandwidth, bench.ways[core].rate),
+                    ("receive", link.receiveBandwidth, bench.ways[1 - core].rate),
+                ] {
+                    let share = rate.bytesPerSecond / truth.bytesPerSecond
+                    #expect(share > 0.8 && share < 1.25, "seed \(seed), core \(core): \(name) \(rate) of \(truth)")
+                }
+            }
+        }
     }
 }

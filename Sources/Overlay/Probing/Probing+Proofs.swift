@@ -30,7 +30,7 @@ extension Probing {
     /// What the rate to a peer is after a session with the usual trains.
     mutating func believed(_ result: TrainSession.Result, of peer: PeerID, at now: Instant) -> Bandwidth {
         guard let claim = result.send, let bound = result.sendBound, let link = links[peer] else { return .zero }
-        if let proof = link.proof, now < proof.at + configuration.proofAge, !Self.isNear(link) {
+        if let proof = link.proof, now < proof.at + configuration.proofAge, !isNear(link) {
             guard Self.exceeds(claim, proof.rate) else {
                 links[peer]?.isContradicted = false
                 links[peer]?.doubt = nil
@@ -62,14 +62,14 @@ extension Probing {
     ) -> Bool {
         // Nobody can seem nearer than it is, and between processes of one busy machine lateness is usual and long trains cost
         // its processor time.
-        guard !Self.isNear(link) else { return false }
+        guard !isNear(link) else { return false }
         // The trains of fast links are too short to say anything.
         if claim > configuration.session.routineRate { return true }
         return lateness >= Self.suspiciousLateness && Self.exceeds(claim, bound, Self.gross)
     }
 
     private mutating func pickAtRandom(_ claim: Bandwidth, of peer: PeerID, at now: Instant) {
-        guard let link = links[peer], link.measuredAt != nil, !Self.isNear(link),
+        guard let link = links[peer], link.measuredAt != nil, !isNear(link),
             generator.unit() < configuration.attestedShare
         else { return }
         doubt(claim, of: peer, borneOut: .zero, attempts: Self.attempts, isSuspicion: false, at: now)
@@ -118,6 +118,17 @@ extension Probing {
         settle(doubt.borneOut, of: peer, isContradicted: true, at: now)
     }
 
+    /// Takes in what this end itself read of an attested train. A train of so many milliseconds is not held up as a whole; so if it
+    /// read far less than the figure, that came from trains that were. Less than that may be the doing of a busy sender.
+    mutating func correct(_ reading: Bandwidth, from peer: PeerID) {
+        guard let known = links[peer]?.receiveBandwidth, Self.exceeds(known, reading, Self.gross) else { return }
+        links[peer]?.receiveBandwidth = reading
+        links[peer]?.receiveBurst = nil
+        links[peer]?.confidence = .coarse
+        links[peer]?.wantsLongTrains = true
+        links[peer]?.refinements = 0
+    }
+
     private mutating func settle(_ rate: Bandwidth, of peer: PeerID, isContradicted: Bool, at now: Instant) {
         links[peer]?.isContradicted = isContradicted
         links[peer]?.sendBandwidth = rate
@@ -137,7 +148,7 @@ extension Probing {
         rate.bytesPerSecond > factor * limit.bytesPerSecond
     }
 
-    private static func isNear(_ link: ProbedLink) -> Bool { link.roundTrip.minimum.map { $0 < near } ?? false }
+    func isNear(_ link: ProbedLink) -> Bool { configuration.session.isNear(link.roundTrip.minimum) }
 
     /// Lateness that all trains of a session on a busy machine seldom have; a guess.
     private static let suspiciousLateness = Duration.milliseconds(20)
@@ -149,7 +160,6 @@ extension Probing {
     private static let longestPause = 5
     /// Attempts, each after twice the pause before: half a minute, in which a busy machine is in time once.
     private static let attempts = 4
-    private static let near = Duration.milliseconds(1)
     /// Longer than the attempts take.
     private static let patience = Duration.seconds(45)
 }

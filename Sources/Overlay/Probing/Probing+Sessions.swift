@@ -76,6 +76,7 @@ extension Probing {
         _ result: TrainSession.Result, of peer: PeerID, at now: Instant, _ effects: inout [Effect]
     ) {
         decideDoubt(result, of: peer, at: now)
+        if let reading = result.receive { correct(reading, from: peer) }
         schedule(at: now, &effects)
         if !isMeasuring(at: now) { notePublication(at: now + .milliseconds(200)) }
     }
@@ -262,7 +263,8 @@ extension Probing {
         due = max(due, link.notBefore)
         // A pair's first figure is worth a debt.
         guard link.measuredAt != nil else { return max(due, budget.bearable(at: now)) }
-        return max(due, budget.begin(bytes: configuration.session.typicalBytes(at: rate), at: now))
+        return max(
+            due, budget.begin(bytes: configuration.session.typicalBytes(at: rate, isNear: isNear(link)), at: now))
     }
 
     /// How old a link's figures get before they are measured again.
@@ -271,9 +273,8 @@ extension Probing {
         if link.unsettled > 0 {
             return configuration.bandwidthAge * (1 << min(link.unsettled - 1, Self.longestUnsettled))
         }
-        guard link.wantsLongTrains, rate <= configuration.session.routineRate, !isMeasuring(at: now) else {
-            return configuration.bandwidthAge
-        }
+        let isFastEnough = isNear(link) && rate > configuration.session.routineRate
+        guard link.wantsLongTrains, !isFastEnough, !isMeasuring(at: now) else { return configuration.bandwidthAge }
         return min(configuration.refinement * (1 << min(link.refinements, 10)), configuration.bandwidthAge)
     }
 

@@ -32,7 +32,8 @@ extension TrainSession {
     /// emptied would hide a shorter one.
     private var nextSize: Int {
         guard let last = outgoing.last else { return policy.minimumPackets }
-        guard purpose != .routine || last.estimate.tail <= policy.routineRate else { return last.count }
+        let isFast = last.estimate.tail > policy.routineRate
+        if isFast, purpose == .routine, policy.isNear(background.roundTrip) { return last.count }
         var sized = min(policy.packets(at: last.estimate.tail), last.count * policy.growth)
         // Jitter of some milliseconds spoils trains of ten: longer ones then, if they do not take the link for too long.
         let trains = counted(outgoing)
@@ -42,7 +43,8 @@ extension TrainSession {
         {
             sized = longer
         }
-        let affordable = affordableBytes / (Limits.datagramBytes * policy.trains)
+        let affordable = max(
+            affordableBytes / (Limits.datagramBytes * policy.trains), isFast ? policy.leastFastPackets : 0)
         return min(max(last.count, min(sized, affordable)), policy.maximumPackets)
     }
 

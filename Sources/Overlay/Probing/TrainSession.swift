@@ -22,9 +22,14 @@ package struct TrainSession: Sendable {
         package var attestedMaximum: Duration = .milliseconds(400)
         /// Long trains leave in small clumps, which costs far less and does not matter to them.
         package var clump: Duration = .milliseconds(2)
-        /// A link that reads faster than this keeps its short trains, and a coarse figure, unless somebody asks for more: no
+        /// A near link that reads faster than this keeps its short trains, and a coarse figure, unless somebody asks for more: no
         /// stream of a training job needs to know, and it might be a loopback device that costs only processor time.
         package var routineRate = Bandwidth(bitsPerSecond: 2e9)
+        /// Links with a shorter least round trip are near.
+        package var nearest: Duration = .milliseconds(1)
+        /// Packets that a far link's trains may have if it reads faster than `routineRate`, whatever the budget: a short train that
+        /// something on the way has held up looks like that, too, and one of so many at 100 Mbit/s is seldom held up as a whole.
+        package var leastFastPackets = 256
         /// How long a sized train should take at the narrowest link.
         package var duration: Duration = .milliseconds(10)
         /// Trains that disagree are followed by so many times longer ones, if these take no longer than this.
@@ -51,9 +56,12 @@ package struct TrainSession: Sendable {
             return max(Int(min(wanted, Double(maximumPackets))), minimumPackets)
         }
 
+        /// Whether a link is so near that short trains will do if it is fast.
+        func isNear(_ roundTrip: Duration?) -> Bool { roundTrip.map { $0 < nearest } ?? false }
+
         /// Bytes that a routine session at this rate takes each way, the short trains at its beginning included.
-        func typicalBytes(at rate: Bandwidth) -> Double {
-            let packets = rate > routineRate ? minimumPackets : packets(at: rate)
+        func typicalBytes(at rate: Bandwidth, isNear: Bool) -> Double {
+            let packets = isNear && rate > routineRate ? minimumPackets : packets(at: rate)
             return max(Double(packets * Limits.datagramBytes) * 4, TrainSession.leastBytes)
         }
     }

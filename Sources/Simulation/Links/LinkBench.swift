@@ -18,6 +18,9 @@ package struct LinkBench {
         package var load = 0.0
         /// A packet that comes to an idle card is seen so much later, with all that came meanwhile.
         package var coalescing: Duration = .zero
+        /// When something on the way stands still, such as a router that has no processor: what comes in a rest leaves at its end,
+        /// all at once.
+        package var stalls: Busyness?
         /// What the queue holds.
         package var queue: Duration = .milliseconds(200)
 
@@ -49,6 +52,8 @@ package struct LinkBench {
         var nextOther = Instant(nanoseconds: 0)
         var lastArrival = Instant(nanoseconds: 0)
         var interruptAt = Instant(nanoseconds: 0)
+        /// Of the way itself.
+        var machine = MachineState()
     }
 
     private enum Event {
@@ -188,7 +193,7 @@ package struct LinkBench {
             admitOthers(way)
             guard let through = pass(way, Double(size), at: time) else { return }
             var arrival = through + ways[way].delay + ways[way].jitter * generator.unit()
-            arrival = max(arrival, states[way].lastArrival)
+            arrival = max(released(arrival, way), states[way].lastArrival)
             states[way].lastArrival = arrival
             if ways[way].coalescing > .zero {
                 if arrival > states[way].interruptAt { states[way].interruptAt = arrival + ways[way].coalescing }
@@ -203,6 +208,21 @@ package struct LinkBench {
             }
         }
     }
+
+    /// When something leaves that comes to a place that stands still now and then.
+    private mutating func released(_ arrival: Instant, _ way: Int) -> Instant {
+        guard let stalls = ways[way].stalls else { return arrival }
+        while states[way].machine.restEnds <= arrival {
+            states[way].machine.restBegins = states[way].machine.restEnds + stalls.run * generator.exponential()
+            states[way].machine.restEnds = states[way].machine.restBegins + stalls.rest * generator.exponential()
+        }
+        guard arrival >= states[way].machine.restBegins else { return arrival }
+        // Behind what the same stall has held up before.
+        return max(states[way].machine.restEnds, states[way].lastArrival + Self.releaseInterval)
+    }
+
+    /// Packets that were held up leave at 3.2 Gbit/s.
+    private static let releaseInterval = Duration.microseconds(3)
 
     /// When a core's machine has time again; `nil` if it has now.
     private mutating func restEnd(of core: Int) -> Instant? {
