@@ -137,7 +137,8 @@ enum OverlaySamples {
 
     static var probing: [ProbingMessage] {
         [
-            .echo(token: 1), .echoReply(token: 1), .reserve(session: 2, .routine, allowanceBytes: 3),
+            .echo(token: 1), .echoReply(token: 1, held: .microseconds(80)),
+            .reserve(session: 2, .routine, allowanceBytes: 3),
             .reserve(session: 2, .requested, allowanceBytes: .max),
             .reserve(session: 2, .attested, allowanceBytes: .max),
             .reserve(session: 2, .available, allowanceBytes: .max), .grant(session: 2, allowanceBytes: 4),

@@ -7,8 +7,9 @@ package enum OverlayInput: Sendable {
     case start(known: [Contact])
     /// A contact that became known later, as by LAN discovery.
     case discovered(Contact)
-    /// A payload that a session has authenticated, handled at the instant at which it was read from the socket.
-    case datagram([UInt8], from: PeerID)
+    /// A payload that a session has authenticated, handled at the instant at which it came to this machine, and how long ago that
+    /// was: a busy machine reads late.
+    case datagram([UInt8], from: PeerID, held: Duration = .zero)
     /// The instant of `nextDeadline` has come.
     case timer
     /// A session with the peer is up; it was last heard from at this address.

@@ -133,7 +133,8 @@ package struct OverlayNode: ProtocolCore {
         case .discovered(let contact):
             admission.handle(.discovered(contact), at: now, into: &routed.admission)
             if admission.isReady { membership.handle(.discovered(contact), at: now, into: &routed.membership) }
-        case .datagram(let payload, let sender): receive(payload, from: sender, at: now, into: &routed)
+        case .datagram(let payload, let sender, let held):
+            receive(payload, from: sender, held: held, at: now, into: &routed)
         case .timer:
             admission.handle(.timer, at: now, into: &routed.admission)
             membership.handle(.timer, at: now, into: &routed.membership)
@@ -167,7 +168,7 @@ package struct OverlayNode: ProtocolCore {
     }
 
     private mutating func receive(
-        _ payload: [UInt8], from sender: PeerID, at now: Instant, into routed: inout Routed
+        _ payload: [UInt8], from sender: PeerID, held: Duration, at now: Instant, into routed: inout Routed
     ) {
         let messages: [OverlayMessage]
         do { messages = try OverlayMessage.decode(payload) } catch {
@@ -201,7 +202,7 @@ package struct OverlayNode: ProtocolCore {
                     ownDrops.count(.unknownSubject)
                     continue
                 }
-                probing.handle(.receive(message, from: sender), at: now, into: &routed.probing)
+                probing.handle(.receive(message, from: sender, held: held), at: now, into: &routed.probing)
             }
             if misbehaviours != before, let reason { blame(sender, for: reason, at: now, into: &routed) }
         }

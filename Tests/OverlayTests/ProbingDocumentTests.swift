@@ -13,7 +13,8 @@ import Wire
         head: Bandwidth(bytesPerSecond: 25_000_000), span: .microseconds(1440))
 
     static let messages: [(name: String, message: ProbingMessage)] = [
-        ("probing/echo", .echo(token: 0xDDCC_BBAA)), ("probing/echo-reply", .echoReply(token: 0xDDCC_BBAA)),
+        ("probing/echo", .echo(token: 0xDDCC_BBAA)),
+        ("probing/echo-reply", .echoReply(token: 0xDDCC_BBAA, held: .microseconds(80))),
         ("probing/reserve", .reserve(session: 0x0102_0304, .requested, allowanceBytes: 0x000A_0000)),
         ("probing/grant", .grant(session: 0x0102_0304, allowanceBytes: 0x000B_0000)),
         ("probing/busy", .busy(session: 0x0102_0304, retryAfterMilliseconds: 250)),

@@ -74,6 +74,30 @@ import Wire
         #expect(rate < 10_000, "\(rate) bytes a second and peer afterwards")
     }
 
+    @Test("The time for which a machine holds an echo is no part of the round trip, within bounds")
+    func heldEchoes() {
+        let other = ProbingBench.peer(2)
+        var core = Probing(local: ProbingBench.peer(1), seed: 1, tokenSecret: Digest.sha256([1]))
+        var now = Instant(nanoseconds: 0)
+        func pong(after whole: Duration, held: Duration) -> Duration? {
+            var effects: [Probing.Effect] = []
+            core.handle(.ping(other), at: now, into: &effects)
+            guard case .send(let messages, _)? = effects.last, case .echo(let token)? = messages.first else {
+                return nil
+            }
+            now = now + whole
+            effects = []
+            core.handle(.receive(.echoReply(token: token, held: held), from: other), at: now, into: &effects)
+            return effects.compactMap { if case .event(.pong(_, let time)) = $0 { time } else { nil } }.first
+        }
+        #expect(pong(after: .milliseconds(1), held: .microseconds(300)) == .microseconds(700))
+        #expect(pong(after: .milliseconds(1), held: .seconds(4)) == .microseconds(500), "half at most")
+        #expect(pong(after: .milliseconds(30), held: .milliseconds(15)) == .milliseconds(25), "5 ms at most")
+        var effects: [Probing.Effect] = []
+        core.handle(.receive(.echo(token: 7), from: other, held: .microseconds(80)), at: now, into: &effects)
+        #expect(effects == [.send([.echoReply(token: 7, held: .microseconds(80))], to: other)])
+    }
+
     @Test("A peer that has asked in vain and is busy in turn is not asked again at once")
     func busyInTurn() {
         let (local, one, two) = (ProbingBench.peer(5), ProbingBench.peer(1), ProbingBench.peer(2))
@@ -193,7 +217,8 @@ import Wire
         bench.run(seconds: 10)
         let before = bench.cores[0].link(to: bench.peers[1])?.receiveBandwidth
         let forgeries: [ProbingMessage] = [
-            .echoReply(token: 5), .grant(session: 9, allowanceBytes: 9), .busy(session: 9, retryAfterMilliseconds: 9),
+            .echoReply(token: 5, held: .zero), .grant(session: 9, allowanceBytes: 9),
+            .busy(session: 9, retryAfterMilliseconds: 9),
             .train(TrainPacket(session: 9, train: 0, index: 0, count: 16)), .finish(session: 9),
             .report(
                 TrainReport(

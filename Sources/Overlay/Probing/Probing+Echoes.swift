@@ -18,13 +18,16 @@ extension Probing {
         if nearest.count > 16 { nearest.removeLast() }
     }
 
+    /// The round trip of an answered echo is without the time for which the other machine had it before its process answered. That
+    /// is a claim, so half of the round trip counts at most, and no more than `longestHeld`: nobody can seem much nearer than it is.
     mutating func receiveEchoReply(
-        _ token: UInt32, from peer: PeerID, at now: Instant, _ effects: inout [Effect]
+        _ token: UInt32, held: Duration, from peer: PeerID, at now: Instant, _ effects: inout [Effect]
     ) {
         guard let place = links[peer]?.pending.firstIndex(where: { $0.token == token }),
             let echo = links[peer]?.pending.remove(at: place)
         else { return }
-        let sample = now - echo.sentAt
+        let whole = now - echo.sentAt
+        let sample = whole - min(held, whole / 2, Self.longestHeld)
         record(sample, of: peer, at: now)
         if echo.isPing { effects.append(.event(.pong(peer, sample))) }
         if let deadline = scheduleDeadline, now >= deadline { schedule(at: now, &effects) }
@@ -75,4 +78,7 @@ extension Probing {
         links[peer]?.echoDue = due
         echoDeadlines.insert((peer, due), at: due)
     }
+
+    /// Processes that are woken up later than this do not have the least round trip anyway.
+    static let longestHeld = Duration.milliseconds(5)
 }

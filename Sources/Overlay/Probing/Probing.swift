@@ -57,8 +57,8 @@ package struct Probing: ProtocolCore {
     package enum Input: Sendable {
         case start
         case timer
-        /// A probing message that an authenticated peer sent.
-        case receive(ProbingMessage, from: PeerID)
+        /// A probing message that an authenticated peer sent, and how long after its arrival it is handled.
+        case receive(ProbingMessage, from: PeerID, held: Duration = .zero)
         /// Another member is alive (again), or has left or died, which makes so many other live ones.
         case memberUp(PeerID, others: Int)
         case memberDown(PeerID, others: Int)
@@ -188,7 +188,7 @@ package struct Probing: ProtocolCore {
         switch input {
         case .start: publicationDeadline = now + .seconds(1)
         case .timer: timer(at: now, &effects)
-        case .receive(let message, let peer): receive(message, from: peer, at: now, &effects)
+        case .receive(let message, let peer, let held): receive(message, from: peer, held: held, at: now, &effects)
         case .memberUp(let peer, let others): memberUp(peer, others: others, at: now, &effects)
         case .memberDown(let peer, let others): memberDown(peer, others: others, at: now, &effects)
         case .members(let members): selectPartners(among: members, at: now)
@@ -215,11 +215,11 @@ package struct Probing: ProtocolCore {
     }
 
     private mutating func receive(
-        _ message: ProbingMessage, from peer: PeerID, at now: Instant, _ effects: inout [Effect]
+        _ message: ProbingMessage, from peer: PeerID, held: Duration, at now: Instant, _ effects: inout [Effect]
     ) {
         switch message {
-        case .echo(let token): effects.append(.send([.echoReply(token: token)], to: peer))
-        case .echoReply(let token): receiveEchoReply(token, from: peer, at: now, &effects)
+        case .echo(let token): effects.append(.send([.echoReply(token: token, held: max(held, .zero))], to: peer))
+        case .echoReply(let token, let held): receiveEchoReply(token, held: held, from: peer, at: now, &effects)
         case .reserve(let identifier, let purpose, let allowance):
             let reservation = Reservation(
                 peer: peer, identifier: identifier, purpose: purpose, allowance: Int(allowance), at: now)

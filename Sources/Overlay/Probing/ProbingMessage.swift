@@ -1,12 +1,12 @@
 package import Primitives
 package import Wire
 
-/// What two peers say to each other to measure the link between them; types 0x40 to 0x48 of a datagram's messages.
+/// What two peers say to each other to measure the link between them; types 0x40 to 0x49 of a datagram's messages.
 package enum ProbingMessage: Hashable {
     /// Asks for an `echoReply` with the same unpredictable token.
     case echo(token: UInt32)
-    /// Answers an `echo` at once.
-    case echoReply(token: UInt32)
+    /// Answers an `echo` at once, and says how long after its arrival that was.
+    case echoReply(token: UInt32, held: Duration)
     /// Asks for the peer's access link for one bandwidth session.
     case reserve(session: UInt32, TrainSession.Purpose, allowanceBytes: UInt32)
     /// The peer's access link is reserved: the initiator sends the first train. Both ends say what their budget bears.
@@ -97,9 +97,10 @@ extension ProbingMessage: WireCodable, DatagramMessage {
         case .echo(let token):
             writer.write(UInt8(0x40))
             writer.write(token)
-        case .echoReply(let token):
-            writer.write(UInt8(0x41))
+        case .echoReply(let token, let held):
+            writer.write(UInt8(0x49))
             writer.write(token)
+            writer.write(UInt32(clamping: held.nanoseconds))
         case .reserve(let session, let purpose, let allowanceBytes):
             writer.write(UInt8(0x42))
             writer.write(session)
@@ -150,7 +151,6 @@ extension ProbingMessage: WireCodable, DatagramMessage {
     package init(type: UInt8, from reader: inout WireReader) throws(WireError) {
         switch type {
         case 0x40: self = .echo(token: try reader.read())
-        case 0x41: self = .echoReply(token: try reader.read())
         case 0x42:
             let session: UInt32 = try reader.read()
             guard let purpose = TrainSession.Purpose(rawValue: try reader.read()) else { throw .outOfRange }
@@ -176,6 +176,9 @@ extension ProbingMessage: WireCodable, DatagramMessage {
                     span: try reader.readDuration()))
         case 0x47: self = .finish(session: try reader.read())
         case 0x48: self = .ask(target: try reader.read())
+        case 0x49:
+            let token: UInt32 = try reader.read()
+            self = .echoReply(token: token, held: .nanoseconds(Int64(try reader.read(UInt32.self))))
         default: throw .unknownType(type)
         }
     }

@@ -80,9 +80,9 @@ package final class OverlayDriver: Sendable {
         }
     }
 
-    /// A payload that a session authenticated, with the instant at which it was read. On the event loop only.
+    /// A payload that a session authenticated, with the instant at which it came to this machine. On the event loop only.
     package func deliver(_ payload: [UInt8], from peer: PeerID, at instant: Instant) {
-        handle(.datagram(payload, from: peer), at: instant)
+        handle(.datagram(payload, from: peer, held: port.now() - instant), at: instant)
     }
 
     /// Reads the core's state on its event loop.
