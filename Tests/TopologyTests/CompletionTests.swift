@@ -47,6 +47,24 @@ struct CompletionTests {
         #expect(holes.completed() == completed, "the same graph and seed must give the same bits")
     }
 
+    @Test("Nothing is predicted from a rate that its two ends dispute, if there is another of either")
+    func quarantine() {
+        func completed(_ rate: Double, _ confidence: Double) -> LinkGraph {
+            var graph = Self.graph { ($0 + 2 * $1) % 5 == 0 }
+            graph.setLink(from: 1, to: 3, latency: nil, bytesPerSecond: .measured(rate, confidence: confidence))
+            return graph.completed()
+        }
+        func others(_ graph: LinkGraph) -> [LinkEstimate] {
+            (0..<64).filter { $0 != graph.position(from: 1, to: 3) && $0 / 8 != $0 % 8 }.map { graph.rates[$0] }
+        }
+        let (low, high) = (
+            completed(1e3, LinkEstimate.disputedConfidence), completed(9e9, LinkEstimate.disputedConfidence)
+        )
+        #expect(others(low) == others(high))
+        #expect(low.rates[low.position(from: 1, to: 3)].value == 1e3, "it stands for its own pair")
+        #expect(others(completed(1e3, 1)) != others(low), "a rate on which both agree counts")
+    }
+
     @Test func nothingMeasuredStaysUnknown() {
         let empty = Self.graph { _, _ in true }
         #expect(empty.completed().coverage.unknown == 56)

@@ -86,7 +86,7 @@ package struct LiveGraph: Sendable {
     }
 
     private static func confidence(of link: LinkConsensus) -> Double {
-        if link.isDisputed { return 0.25 }
+        if link.isDisputed { return LinkEstimate.disputedConfidence }
         return switch link.confidence {
         case .fine: 1
         case .coarse: 0.5

@@ -76,6 +76,13 @@ package struct LinkEstimate: Hashable, Sendable {
         return (value / factor, value * factor)
     }
 
+    /// The confidence of a measured figure on which the two ends do not agree. It stands for its own pair, because it is the lesser
+    /// of two, but no other pair is predicted from it.
+    package static let disputedConfidence = 0.25
+
+    /// Whether the figure is in quarantine.
+    package var isDisputed: Bool { source == .measured && confidence <= Self.disputedConfidence }
+
     /// No figure.
     package static let unknown = LinkEstimate(value: 0, source: .unknown, confidence: 0)
 

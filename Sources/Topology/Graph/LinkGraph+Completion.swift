@@ -10,25 +10,27 @@ extension LinkGraph {
     /// or from factorised rates, whichever predicts held-out measurements better. Known access rates of the nodes stay as
     /// they are: a fitted one is a rate of single links, not proof that links share it.
     ///
+    /// Pairs whose ends disagree are in quarantine: nothing is learnt from them, except of a peer of which there is nothing else.
+    ///
     /// - Parameter seed: chooses the start of the coordinate fit; peers with the same graph and seed get the same bits.
     package func completed(seed: UInt64 = 1) -> LinkGraph {
         guard coverage.unknown > 0 else { return self }
         var graph = self
         var roundTrips: [(Int, Int, Double)] = []
-        var measuredRates: [(Int, Int, Double)] = []
+        let measuredRates = trustedRates
         for source in 0..<count {
             for target in 0..<count where target != source {
-                let position = position(from: source, to: target)
-                if rates[position].source == .measured { measuredRates.append((source, target, rates[position].value)) }
                 guard source < target, let roundTrip = measuredRoundTrip(source, target) else { continue }
                 roundTrips.append((source, target, roundTrip))
             }
         }
         let places = RoundTripModel.fit(roundTrips: roundTrips, peers: count, seed: seed)
+        var isRateMissing = false
         var allRoundTrips = [Double](repeating: 0, count: count * count)
         for source in 0..<count {
             for target in 0..<count where target != source {
                 let there = position(from: source, to: target)
+                isRateMissing = isRateMissing || !rates[there].isKnown
                 let measured = measuredRoundTrip(source, target)
                 let predicted = measured == nil ? places.predict(source, target) : nil
                 allRoundTrips[there] = measured ?? predicted?.value ?? 0
@@ -45,7 +47,7 @@ extension LinkGraph {
                 }
             }
         }
-        guard measuredRates.count < count * max(0, count - 1) else { return graph }
+        guard isRateMissing else { return graph }
         let model = RateModel.fit(
             rates: measuredRates, roundTrips: allRoundTrips, model: places, peers: count, seed: seed)
         for source in 0..<count {
@@ -56,6 +58,33 @@ extension LinkGraph {
             }
         }
         return graph
+    }
+
+    /// The measured rates that others may be predicted from. What the ends dispute is among them only where all that is known from a
+    /// peer, or to it, is disputed: then a cautious figure is better than none.
+    private var trustedRates: [(Int, Int, Double)] {
+        var isSender = [Bool](repeating: false, count: count)
+        var isReceiver = isSender
+        func forEach(_ body: (Int, Int, LinkEstimate) -> Void) {
+            for source in 0..<count {
+                for target in 0..<count where target != source {
+                    let rate = rates[position(from: source, to: target)]
+                    if rate.source == .measured { body(source, target, rate) }
+                }
+            }
+        }
+        forEach { source, target, rate in
+            guard !rate.isDisputed else { return }
+            isSender[source] = true
+            isReceiver[target] = true
+        }
+        var trusted: [(Int, Int, Double)] = []
+        forEach { source, target, rate in
+            if !rate.isDisputed || !isSender[source] || !isReceiver[target] {
+                trusted.append((source, target, rate.value))
+            }
+        }
+        return trusted
     }
 
     /// The round trip of a pair if at least one direction's latency was measured.
