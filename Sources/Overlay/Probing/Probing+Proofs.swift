@@ -119,9 +119,11 @@ extension Probing {
     }
 
     /// Takes in what this end itself read of an attested train. A train of so many milliseconds is not held up as a whole; so if it
-    /// read far less than the figure, that came from trains that were. Less than that may be the doing of a busy sender.
+    /// reads far less than a figure from short trains, those were. Other figures stay: the sender may have been busy.
     mutating func correct(_ reading: Bandwidth, from peer: PeerID) {
-        guard let known = links[peer]?.receiveBandwidth, Self.exceeds(known, reading, Self.gross) else { return }
+        guard let link = links[peer], Self.exceeds(link.receiveBandwidth, reading, Self.gross),
+            link.wantsLongTrains || link.receiveBandwidth > configuration.session.routineRate
+        else { return }
         links[peer]?.receiveBandwidth = reading
         links[peer]?.receiveBurst = nil
         links[peer]?.confidence = .coarse
