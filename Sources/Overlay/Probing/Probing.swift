@@ -34,7 +34,7 @@ package struct Probing: ProtocolCore {
         package var refinement: Duration = .seconds(15)
         /// In a large swarm the first choice of near partners is made after so long, later ones every `bandwidthAge`:
         /// membership's probes have told some round trips by then.
-        package var firstNeighbours: Duration = .seconds(12)
+        package var firstNeighbours: Duration = .seconds(10)
         /// The share of repeated measurements that are followed by an attested one without any suspicion, and after how long
         /// what a peer has proven is forgotten.
         package var attestedShare = 0.125
