@@ -148,7 +148,7 @@ enum OverlaySamples {
                 TrainReport(
                     session: 2, train: 1, received: 60, tail: Bandwidth(bytesPerSecond: 1.25e7),
                     head: Bandwidth(bytesPerSecond: 2.5e7), span: .milliseconds(4))),
-            .finish(session: 2), .ask(target: 0x0102_0304_0506_0708),
+            .finish(session: 2), .ask(target: 0x0102_0304_0506_0708), .site(.taken),
         ]
     }
 

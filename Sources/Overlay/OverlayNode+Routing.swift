@@ -1,4 +1,5 @@
 internal import Primitives
+internal import Wire
 
 /// Carries what one sub-core wants to the others and to the shell. Which sub-core hears what of whom stands here and nowhere
 /// else.
@@ -53,7 +54,9 @@ extension OverlayNode {
                 outbox.add(messages.map(\.datagramBytes), to: peer)
                 if messages.contains(where: \.isPingOrAck) { outbox.add([gossip.rootMessage.datagramBytes], to: peer) }
             case .spread(let peer, let datagrams): outbox.push(to: peer, datagrams: datagrams)
-            case .learn(let contact): routed.effects.append(.learn(contact))
+            case .learn(let contact):
+                noteSite(of: contact, at: now, &routed)
+                routed.effects.append(.learn(contact))
             case .forget(let peer):
                 gossip.handle(.memberForgotten(peer), at: now, into: &routed.gossip)
                 addresses.handle(.memberForgotten(peer), at: now, into: &routed.addresses)
@@ -85,9 +88,22 @@ extension OverlayNode {
         }
     }
 
+    /// Whoever is seen from outside at the same host as this peer is behind the same address translator and access link.
+    private mutating func noteSite(of contact: Contact, at now: Instant, _ routed: inout Routed) {
+        let observed = addresses.observed
+        guard contact.peer != peer, !observed.isEmpty || probing.hasSiblings else { return }
+        let shares = contact.addresses.contains { address in
+            observed.contains { $0.withPort(0) == address.withPort(0) }
+        }
+        probing.handle(.sibling(contact.peer, shares), at: now, into: &routed.probing)
+    }
+
     private mutating func routeAddresses(_ routed: inout Routed, at now: Instant) {
         for case .publish(let published) in routed.addresses {
             membership.handle(.setAddresses(published), at: now, into: &routed.membership)
+            for member in membership.members where member.state.isLive {
+                noteSite(of: member.record.contact, at: now, &routed)
+            }
         }
         routed.addresses.removeAll(keepingCapacity: true)
         routeMembership(&routed, at: now)

@@ -29,6 +29,8 @@ struct ProbingBench {
     var loss = 0.0
     /// Share of packets before which the sender's machine does something else, for up to so long.
     var pauses: (share: Double, longest: Duration)?
+    /// Pairs on one local network.
+    var isNear: (Int, Int) -> Bool = { _, _ in false }
     /// A pair's messages that never arrive.
     var isCut: (Int, Int) -> Bool = { _, _ in false }
 
@@ -123,7 +125,8 @@ struct ProbingBench {
         upFree[from] = max(upFree[from], now) + .nanoseconds(Int64(Double(bytes) / up[from] * 1e9))
         for message in messages {
             let event = Event(
-                at: upFree[from] + delay, sequence: 0, from: from, to: to, bytes: bytes, message: message,
+                at: isNear(from, to) ? now + .microseconds(200) : upFree[from] + delay, sequence: 0, from: from, to: to,
+                bytes: bytes, message: message,
                 isArriving: true)
             insert(event)
         }

@@ -19,7 +19,7 @@ import Wire
         ("probing/grant", .grant(session: 0x0102_0304, allowanceBytes: 0x000B_0000)),
         ("probing/busy", .busy(session: 0x0102_0304, retryAfterMilliseconds: 250)),
         ("probing/report", .report(report)), ("probing/finish", .finish(session: 0x0102_0304)),
-        ("probing/ask", .ask(target: 0x0102_0304_0506_0708)),
+        ("probing/ask", .ask(target: 0x0102_0304_0506_0708)), ("probing/site", .site(.taken)),
     ]
 
     @Test("Each message has the documented bytes, and they are read back")

@@ -106,8 +106,9 @@ import Wire
         var effects: [Probing.Effect] = []
         func give(_ input: Probing.Input) { core.handle(input, at: now, into: &effects) }
         give(.start)
-        for peer in [one, two] {
-            give(.memberUp(peer))
+        for (others, peer) in [one, two].enumerated() {
+            give(.memberUp(peer, others: others + 1))
+            give(.members([one, two]))
             give(.roundTrip(peer, .microseconds(100)))
         }
         give(.receive(.reserve(session: 1, .routine, allowanceBytes: 0), from: two))
@@ -133,6 +134,27 @@ import Wire
             }
         }
         #expect(asked == 1, "asked \(asked) times within 30 s")
+    }
+
+    @Test("Peers behind one access link never probe it at once", arguments: [UInt64(1), 2, 3])
+    func sites(seed: UInt64) {
+        let rates = [Double](repeating: .megabits(50), count: 12)
+        var bench = ProbingBench(up: rates, down: rates, delay: .milliseconds(20), seed: seed)
+        let site = 0..<4
+        bench.isNear = { site.contains($0) && site.contains($1) }
+        for one in site {
+            for other in site where other != one { bench.give(.sibling(bench.peers[other], true), to: one) }
+        }
+        bench.run(seconds: 60)
+        for left in bench.peers.indices {
+            for right in bench.peers.indices where left != right {
+                let link = bench.cores[left].link(to: bench.peers[right])
+                #expect(link?.measuredAt != nil, "seed \(seed), \(left) to \(right)")
+            }
+        }
+        // Trains that pass the site's access link, by pair: none begins again after another one's.
+        let passing = bench.trainPackets.filter { site.contains($0.from) != site.contains($0.to) }
+        #expect(interleaved(passing) == 0, "seed \(seed)")
     }
 
     @Test("A pair that cannot talk does not hold up the others")
@@ -294,18 +316,21 @@ import Wire
 
     /// Cases in which, within one exchange, a peer's access link carried packets of two pairs' trains interleaved.
     private func overlaps(_ bench: ProbingBench) -> Int {
+        bench.peers.indices.reduce(0) { count, peer in
+            count + interleaved(bench.trainPackets.filter { $0.from == peer || $0.to == peer })
+        }
+    }
+
+    private func interleaved(_ packets: [(from: Int, to: Int, at: Instant)]) -> Int {
         var count = 0
-        for peer in bench.peers.indices {
-            let mine = bench.trainPackets.filter { $0.from == peer || $0.to == peer }.sorted { $0.at < $1.at }
-            var finished: Set<String> = []
-            var current = ""
-            for packet in mine {
-                let pair = "\(min(packet.from, packet.to))-\(max(packet.from, packet.to))"
-                guard pair != current else { continue }
-                if finished.contains(pair) { count += 1 }
-                if !current.isEmpty { finished.insert(current) }
-                current = pair
-            }
+        var finished: Set<String> = []
+        var current = ""
+        for packet in packets.sorted(by: { $0.at < $1.at }) {
+            let pair = "\(min(packet.from, packet.to))-\(max(packet.from, packet.to))"
+            guard pair != current else { continue }
+            if finished.contains(pair) { count += 1 }
+            if !current.isEmpty { finished.insert(current) }
+            current = pair
         }
         return count
     }

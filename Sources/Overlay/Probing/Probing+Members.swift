@@ -17,6 +17,7 @@ extension Probing {
         nearest.removeAll { $0.peer == peer }
         neighbours.removeAll { $0 == peer }
         if held?.peer == peer { held = nil }
+        site.forget(peer)
         if session?.peer == peer {
             session = nil
             scheduleDeadline = now

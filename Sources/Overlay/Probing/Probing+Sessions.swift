@@ -168,6 +168,9 @@ extension Probing {
                 return refuse(wish, for: min(left, .seconds(2)), at: now, &effects)
             }
         }
+        if let free = site.blocked(with: peer, at: now) {
+            return refuse(wish, for: min(typicalSession, free - now), at: now, &effects)
+        }
         if let link = links[peer], link.roundTrip.samples == 0, now < link.since + .seconds(1) {
             return refuse(wish, for: .milliseconds(100), at: now, &effects)
         }
@@ -223,7 +226,8 @@ extension Probing {
         let requested = linkOrder.filter { links[$0]?.isRequested == true }
         let doubted = linkOrder.filter { links[$0]?.doubt != nil }
         for peer in requested + doubted + waiting.filter({ links[$0]?.measuredAt == nil }) + partners {
-            guard let due = sessionDue(with: peer, at: now) else { continue }
+            guard var due = sessionDue(with: peer, at: now) else { continue }
+            if let free = site.blocked(with: peer, at: now) { due = max(due, free) }
             guard now >= due else {
                 scheduleDeadline = scheduleDeadline.map { min($0, due) } ?? due
                 continue

@@ -79,6 +79,8 @@ package struct Probing: ProtocolCore {
         case delivered(PeerID, DeliverySample)
         /// Someone wants a single round trip to this peer.
         case ping(PeerID)
+        /// Whether another member shares this peer's access link.
+        case sibling(PeerID, Bool)
     }
 
     package enum Effect: Hashable, Sendable {
@@ -129,6 +131,7 @@ package struct Probing: ProtocolCore {
     static let maximumWaiting = 16
     var lastGranted: (peer: PeerID, at: Instant)?
     var budget: ProbeBudget
+    var site = Site()
     /// No first session before this: others are still joining. `nil` before the first member.
     var calmAt: Instant?
     var unrestEnds: Instant?
@@ -181,6 +184,9 @@ package struct Probing: ProtocolCore {
         return partners.allSatisfy { publisher.published($0.prefix).map { $0.confidence > .roundTripOnly } ?? false }
     }
 
+    /// Whether other members are known to share this peer's access link.
+    package var hasSiblings: Bool { !site.siblings.isEmpty }
+
     /// The peers whose links are measured, sorted.
     package var measuredPeers: [PeerID] { linkOrder }
 
@@ -200,7 +206,9 @@ package struct Probing: ProtocolCore {
         case .ask(let peer, let target): effects.append(.send([.ask(target: target.prefix)], to: peer))
         case .delivered(let peer, let sample): record(sample, to: peer, at: now, &effects)
         case .ping(let peer): sendEcho(to: peer, isPing: true, at: now, &effects)
+        case .sibling(let peer, let isOne): site.set(peer, isSibling: isOne)
         }
+        tellSite(&effects)
     }
 
     private mutating func timer(at now: Instant, _ effects: inout [Effect]) {
@@ -246,6 +254,7 @@ package struct Probing: ProtocolCore {
         case .finish(let identifier):
             if isCurrent(identifier, peer) { withSession(at: now, &effects) { $0.finish() } }
         case .ask(let target): if configuration.measuresBandwidth { effects.append(.find(prefix: target)) }
+        case .site(let claim): receiveClaim(claim, from: peer, at: now, &effects)
         }
     }
 }

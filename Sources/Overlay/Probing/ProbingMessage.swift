@@ -1,7 +1,7 @@
 package import Primitives
 package import Wire
 
-/// What two peers say to each other to measure the link between them; types 0x40 to 0x49 of a datagram's messages.
+/// What two peers say to each other to measure the link between them; types 0x40 to 0x4A of a datagram's messages.
 package enum ProbingMessage: Hashable {
     /// Asks for an `echoReply` with the same unpredictable token.
     case echo(token: UInt32)
@@ -21,6 +21,8 @@ package enum ProbingMessage: Hashable {
     case finish(session: UInt32)
     /// Asks a peer to measure its link to the member whose identity begins with these eight bytes, and to publish it.
     case ask(target: UInt64)
+    /// Tells a peer behind the same access link whether this one's session takes it.
+    case site(SiteClaim)
 
     /// Types of these messages; the overlay routes by it.
     package static let types: ClosedRange<UInt8> = 0x40...0x5F
@@ -140,6 +142,9 @@ extension ProbingMessage: WireCodable, DatagramMessage {
         case .ask(let target):
             writer.write(UInt8(0x48))
             writer.write(target)
+        case .site(let claim):
+            writer.write(UInt8(0x4A))
+            writer.write(claim.rawValue)
         }
     }
 
@@ -179,6 +184,9 @@ extension ProbingMessage: WireCodable, DatagramMessage {
         case 0x49:
             let token: UInt32 = try reader.read()
             self = .echoReply(token: token, held: .nanoseconds(Int64(try reader.read(UInt32.self))))
+        case 0x4A:
+            guard let claim = SiteClaim(rawValue: try reader.read()) else { throw .outOfRange }
+            self = .site(claim)
         default: throw .unknownType(type)
         }
     }
