@@ -12,6 +12,8 @@ package enum OverlayInput: Sendable {
     case datagram([UInt8], from: PeerID, held: Duration = .zero)
     /// The instant of `nextDeadline` has come.
     case timer
+    /// What the last input made this peer send leaves only now; told where `hasFreshEchoes` asks for it.
+    case left
     /// A session with the peer is up; it was last heard from at this address.
     case sessionEstablished(PeerID, NetworkAddress)
     /// No session with the peer could be made.

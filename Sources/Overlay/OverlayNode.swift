@@ -101,6 +101,9 @@ package struct OverlayNode: ProtocolCore {
     /// The present figures of a link that this peer measures, finer than the published ones.
     package func link(to peer: PeerID) -> ProbedLink? { probing.link(to: peer) }
 
+    /// Whether the last input made this peer send echoes, whose time begins when they leave.
+    package var hasFreshEchoes: Bool { probing.hasFreshEchoes }
+
     /// Whether all partners are measured and the figures are published.
     package var isGraphComplete: Bool { probing.isComplete }
 
@@ -141,6 +144,7 @@ package struct OverlayNode: ProtocolCore {
             gossip.handle(.timer, at: now, into: &routed.gossip)
             probing.handle(.timer, at: now, into: &routed.probing)
             addresses.handle(.timer, at: now, into: &routed.addresses)
+        case .left: probing.handle(.left, at: now, into: &routed.probing)
         case .sessionEstablished(let peer, let address):
             addresses.handle(.sessionEstablished(peer, address), at: now, into: &routed.addresses)
         case .sessionFailed(let peer):

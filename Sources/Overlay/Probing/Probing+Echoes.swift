@@ -58,7 +58,16 @@ extension Probing {
         let token = UInt32(truncatingIfNeeded: generator.next())
         links[peer]?.pending.append(ProbedLink.PendingEcho(token: token, sentAt: now, isPing: isPing))
         effects.append(.send([.echo(token: token)], to: peer))
+        freshEchoes.append(peer)
         noteEchoDeadline(of: peer)
+    }
+
+    /// What the machine needed to send the last echoes is no part of their round trips.
+    mutating func noteDeparture(of echoes: [PeerID], at now: Instant) {
+        for peer in echoes {
+            guard let last = links[peer]?.pending.indices.last else { continue }
+            links[peer]?.pending[last].sentAt = now
+        }
     }
 
     mutating func expireEchoes(to peer: PeerID, at now: Instant, _ effects: inout [Effect]) {

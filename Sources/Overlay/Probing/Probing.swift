@@ -57,6 +57,8 @@ package struct Probing: ProtocolCore {
     package enum Input: Sendable {
         case start
         case timer
+        /// The echoes that the last input sent leave only now.
+        case left
         /// A probing message that an authenticated peer sent, and how long after its arrival it is handled.
         case receive(ProbingMessage, from: PeerID, held: Duration = .zero)
         /// Another member is alive (again), or has left or died, which makes so many other live ones.
@@ -130,6 +132,8 @@ package struct Probing: ProtocolCore {
     var waiting: [PeerID] = []
     static let maximumWaiting = 16
     var lastGranted: (peer: PeerID, at: Instant)?
+    /// Whom the last input sent an echo.
+    var freshEchoes: [PeerID] = []
     var budget: ProbeBudget
     var site = Site()
     /// No first session before this: others are still joining. `nil` before the first member.
@@ -184,6 +188,9 @@ package struct Probing: ProtocolCore {
         return partners.allSatisfy { publisher.published($0.prefix).map { $0.confidence > .roundTripOnly } ?? false }
     }
 
+    /// Whether the last input sent echoes.
+    package var hasFreshEchoes: Bool { !freshEchoes.isEmpty }
+
     /// Whether other members are known to share this peer's access link.
     package var hasSiblings: Bool { !site.siblings.isEmpty }
 
@@ -191,7 +198,10 @@ package struct Probing: ProtocolCore {
     package var measuredPeers: [PeerID] { linkOrder }
 
     package mutating func handle(_ input: Input, at now: Instant, into effects: inout [Effect]) {
+        let earlier = freshEchoes
+        freshEchoes.removeAll(keepingCapacity: true)
         switch input {
+        case .left: noteDeparture(of: earlier, at: now)
         case .start: publicationDeadline = now + .seconds(1)
         case .timer: timer(at: now, &effects)
         case .receive(let message, let peer, let held): receive(message, from: peer, held: held, at: now, &effects)

@@ -108,9 +108,17 @@ package final class OverlayDriver: Sendable {
         state.effects = []
         state.core.handle(input, at: now, into: &effects)
         for effect in effects { perform(effect) }
+        if state.core.hasFreshEchoes { noteDeparture() }
         effects.removeAll(keepingCapacity: true)
         state.effects = effects
         state.timer.set(state.core.deadline())
+    }
+
+    /// Sealing is done, the system call comes next.
+    private func noteDeparture() {
+        var effects: [OverlayEffect] = []
+        state.value.core.handle(.left, at: port.now(), into: &effects)
+        for effect in effects { perform(effect) }
     }
 
     private func perform(_ effect: OverlayEffect) {
