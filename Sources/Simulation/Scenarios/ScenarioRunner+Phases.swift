@@ -92,11 +92,14 @@ extension ScenarioRunner {
     /// Over shorter times than this a train that lasts milliseconds has any share of a link.
     private static let windowSeconds = 600.0
 
+    /// Up to so many peers, more crashes are played: the time to a single one's discovery varies by a second.
+    private static let manyCrashes = 200
+
     mutating func crash() {
         var times: [Double] = []
         // Round trips to neighbours are known by then.
         run(to: max(seconds, 15))
-        for _ in 0..<min(5, options.peers - 2) {
+        for _ in 0..<(options.peers <= Self.manyCrashes ? 20 : 5) {
             let victim = drawRunning()
             let at = seconds
             let known = simulator.observer.deaths.count
@@ -105,6 +108,12 @@ extension ScenarioRunner {
             if done == nil { violate("\(simulator.observer.wrongBeliefs) peers missed the death of peer \(victim)") }
             times += simulator.observer.deaths[known...].filter { $0.subject == victim }
                 .map { Double($0.at.nanoseconds) / 1e9 - at }
+            // It comes back, so that the swarm keeps its size.
+            simulator.perform(.restartEmpty(victim, knowing: [drawReachable()]))
+            if run(to: seconds + options.patienceSeconds, step: 0.05, until: { $0.observer.wrongBeliefs == 0 }) == nil {
+                violate("peer \(victim) did not come back")
+            }
+            run(to: seconds + 2)
         }
         report.detectionSeconds = SimulationReport.Spread(times)
         report.detections = times.sorted()
