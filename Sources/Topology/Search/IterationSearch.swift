@@ -68,6 +68,10 @@ struct IterationSearch {
             microBatches: tables.microBatches)
         let schedules = problem.schedule.map { [$0] } ?? [.zeroBubble, .gpipe, .deepOneForwardOneBackward]
         builders = schedules.map { LayoutBuilder(tables: tables, schedule: $0) }
+        // Among peers that stand in no clusters, holders that add up near ones first may find worse plans than without.
+        if !tables.exchangeClusters.isEmpty, let first = schedules.first {
+            builders.append(LayoutBuilder(tables: tables, schedule: first, exchangesDirectly: true))
+        }
         let isRough =
             tables.peers > Self.exactPeers || tables.peers * tables.microBatches > Self.exactTasks
         for index in builders.indices { builders[index].isRough = isRough }

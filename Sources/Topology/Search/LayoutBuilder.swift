@@ -47,6 +47,8 @@ struct LayoutBuilder {
     let tables: CostTables
     let closedForm: ClosedForm
     let schedule: PlanSchedule
+    /// Whether layouts refuse levels in their exchanges.
+    let exchangesDirectly: Bool
     /// Whether pipelines are priced by fill and cycle alone, without following their micro-batches: for swarms whose
     /// search would otherwise see too few candidates.
     var isRough = false
@@ -55,9 +57,10 @@ struct LayoutBuilder {
     /// For equal peers the cut depends only on the number of stages (and the share of micro-batches under GPipe).
     private var evenCuts: [Int: [Range<Int>]?] = [:]
 
-    init(tables: CostTables, schedule: PlanSchedule) {
+    init(tables: CostTables, schedule: PlanSchedule, exchangesDirectly: Bool = false) {
         self.tables = tables
         self.schedule = schedule
+        self.exchangesDirectly = exchangesDirectly
         closedForm = ClosedForm(tables: tables)
     }
 
@@ -132,7 +135,9 @@ struct LayoutBuilder {
     /// A layout of the pipelines with their micro-batches shared by speed.
     func layout(_ pipelines: [Pipeline]) -> Layout {
         let shares = shares(of: pipelines)
-        return Layout(pipelines: pipelines.map(\.stages), microBatches: shares, schedule: schedule)
+        var layout = Layout(pipelines: pipelines.map(\.stages), microBatches: shares, schedule: schedule)
+        layout.exchangesDirectly = exchangesDirectly
+        return layout
     }
 
     private func shares(of pipelines: [Pipeline]) -> [Int] {
