@@ -8,7 +8,8 @@ package import Primitives
 /// not have yet. A plan that still works is only given up for a gain above `hysteresis`, so that noise in measurements does
 /// not make peers swap layers back and forth (Petals' issue 389 shows what happens otherwise). Nor is one whose gaps spares
 /// have filled so well that an iteration takes hardly longer than before: what a search gains on it, it could have gained
-/// before, and a peer's leaving is no occasion for all others to fetch their layers anew.
+/// before, and a peer's leaving is no occasion for all others to fetch their layers anew. Where spares have filled all
+/// gaps less well, a plan that moves others must gain three times the hysteresis.
 package enum Replanner {
     /// How much a new plan must gain.
     package struct Options: Sendable {
@@ -48,6 +49,9 @@ package enum Replanner {
     /// Changes looked at after a gap is filled: a fraction of a second's worth.
     private static let settlements = 2_000
 
+    /// How many times the hysteresis a plan must gain to move the shards of others where spares have filled all gaps.
+    private static let upheaval = 3.0
+
     /// How much shorter the search is where spares have filled all gaps.
     private static let spareBudgetDivisor = 4
 
@@ -63,7 +67,10 @@ package enum Replanner {
         if let kept { candidates.append(kept) }
         var repaired = repair(previous, problem: problem, tables: tables)
         if kept == nil, let filled = repaired {
-            repaired = Settlement(tables: tables, budget: CostBudget(problem)).run(filled, limit: settlements)
+            // A spare that is far from those it joins may make levels of the exchange a loss.
+            repaired = Settlement(tables: tables, budget: CostBudget(problem)).run(
+                filled.withBetterExchange(tables: tables), limit: settlements
+            ).withBetterExchange(tables: tables)
         }
         if let repaired, repaired != kept { candidates.append(repaired) }
         var starts = (repaired ?? kept).map { [Arrangement($0, peers: tables.peers)] } ?? []
@@ -96,7 +103,7 @@ package enum Replanner {
         for candidate in candidates.dropFirst() {
             let value = score(candidate)
             // The working plan, or the smallest repair of it, has the benefit of the doubt.
-            if value < chosenScore * (1 - options.hysteresis) {
+            if value < chosenScore * (1 - options.hysteresis * (isFilled ? upheaval : 1)) {
                 chosen = candidate
                 chosenScore = value
             }
