@@ -53,6 +53,21 @@ struct ReplannerTests {
         }
     }
 
+    /// A spare that leaves changes nothing, and nothing is searched for: the budget would last for days.
+    @Test func aSpareThatLeavesChangesNothing() throws {
+        var problem = RandomProblem.make(seed: 4, peers: 7, layers: 6, microBatches: 6)
+        problem.shape = PlanningProblem.Shape(stages: 3, replicas: 2)
+        let plan = try Planner.plan(problem, options: PlannerOptions(seed: 1, budget: 400)).plan
+        let spare = try #require(plan.spares.first)
+        let next = Self.without([try #require(problem.graph.index(of: spare))], problem)
+        var options = Self.options(hysteresis: 0)
+        options.planner.budget = 1 << 40
+        let outcome = try Replanner.replan(plan, problem: next, options: options)
+        #expect(outcome.keepsPrevious)
+        #expect(outcome.movedBytes == 0)
+        #expect(outcome.report.plan.pipelines == plan.pipelines)
+    }
+
     /// Settling never makes a plan slower, and nobody gets other layers by it.
     @Test func settlingMovesNoShards() throws {
         var improved = 0

@@ -82,7 +82,16 @@ package enum Replanner {
             isFilled
             && candidates.first.map { IterationSimulator.run($0, tables: tables).seconds } ?? .infinity
                 <= previous.predictedIterationSeconds * (1 + options.hysteresis)
-        if isRepairedEnough {
+        // Nothing is gained either where only spares have left and the others are as they were.
+        let isUntouched =
+            kept.map { layout in
+                let known = Set(previous.spares).union(previous.pipelines.joined().map(\.peer))
+                let present = Set(problem.graph.nodes.map(\.peer))
+                return present.isStrictSubset(of: known)
+                    && IterationSimulator.run(layout, tables: tables).seconds
+                        <= previous.predictedIterationSeconds * (1 + 1e-9)
+            } ?? false
+        if isRepairedEnough || isUntouched {
             // Only the figures of a report are still wanted.
             planner.budget = 1
         } else if isFilled {
@@ -92,7 +101,7 @@ package enum Replanner {
         var search = try PlanSearch(problem, options: planner, warmStarts: starts)
         while !search.isFinished { search.advance(4096) }
         let fresh = try search.report()
-        if !isRepairedEnough { candidates.append(fresh.layout) }
+        if !isRepairedEnough, !isUntouched { candidates.append(fresh.layout) }
 
         func score(_ layout: Layout) -> Double {
             IterationSimulator.run(layout, tables: tables).seconds * options.horizonIterations
