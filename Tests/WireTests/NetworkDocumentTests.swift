@@ -43,6 +43,7 @@ import Wire
         ("addressesPerRecord", UInt64(Limits.addressesPerRecord)),
         ("bootstrapPeersPerTicket", UInt64(Limits.bootstrapPeersPerTicket)),
         ("members", UInt64(Limits.members)),
+        ("queuedStatements", UInt64(Limits.queuedStatements)),
         ("entryDatagramValueBytes", UInt64(Limits.entryDatagramValueBytes)),
         ("entriesPerOwner", UInt64(Limits.entriesPerOwner)),
         ("linksPerEntry", UInt64(Limits.linksPerEntry)),
