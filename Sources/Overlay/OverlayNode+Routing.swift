@@ -55,7 +55,7 @@ extension OverlayNode {
                 if messages.contains(where: \.isPingOrAck) { outbox.add([gossip.rootMessage.datagramBytes], to: peer) }
             case .spread(let peer, let datagrams): outbox.push(to: peer, datagrams: datagrams)
             case .learn(let contact):
-                noteSite(of: contact, at: now, &routed)
+                noteSite(of: contact.peer, at: now, &routed)
                 routed.effects.append(.learn(contact))
             case .forget(let peer):
                 gossip.handle(.memberForgotten(peer), at: now, into: &routed.gossip)
@@ -88,21 +88,19 @@ extension OverlayNode {
         }
     }
 
-    /// Whoever is seen from outside at the same host as this peer is behind the same address translator and access link.
-    private mutating func noteSite(of contact: Contact, at now: Instant, _ routed: inout Routed) {
-        let observed = addresses.observed
-        guard contact.peer != peer, !observed.isEmpty || probing.hasSiblings else { return }
-        let shares = contact.addresses.contains { address in
-            observed.contains { $0.withPort(0) == address.withPort(0) }
-        }
-        probing.handle(.sibling(contact.peer, shares), at: now, into: &routed.probing)
+    /// Tells probing whether a peer is a member behind the same address translator and access link as this one.
+    mutating func noteSite(of other: PeerID, at now: Instant, _ routed: inout Routed) {
+        guard other != peer, !addresses.observed.isEmpty || probing.hasSiblings else { return }
+        let member = membership.member(other).flatMap { $0.state.isLive ? $0 : nil }
+        let isSibling = member.map { addresses.isAtSameSite($0.record.contact) } ?? false
+        probing.handle(.sibling(other, isSibling), at: now, into: &routed.probing)
     }
 
     private mutating func routeAddresses(_ routed: inout Routed, at now: Instant) {
         for case .publish(let published) in routed.addresses {
             membership.handle(.setAddresses(published), at: now, into: &routed.membership)
             for member in membership.members where member.state.isLive {
-                noteSite(of: member.record.contact, at: now, &routed)
+                noteSite(of: member.peer, at: now, &routed)
             }
         }
         routed.addresses.removeAll(keepingCapacity: true)

@@ -147,6 +147,7 @@ package struct OverlayNode: ProtocolCore {
         case .left: probing.handle(.left, at: now, into: &routed.probing)
         case .sessionEstablished(let peer, let address):
             addresses.handle(.sessionEstablished(peer, address), at: now, into: &routed.addresses)
+            noteSite(of: peer, at: now, &routed)
         case .sessionFailed(let peer):
             membership.handle(.sessionFailed(peer), at: now, into: &routed.membership)
         case .publish(let key, let value):

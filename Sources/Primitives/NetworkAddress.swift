@@ -47,6 +47,16 @@ package struct NetworkAddress: Hashable, Comparable, Sendable {
     /// Whether packets to it stay on this machine.
     package var isLoopback: Bool { isIPv4 ? (low >> 24) & 0xFF == 127 : high == 0 && low == 1 }
 
+    /// Whether the address is never routed over the internet (RFC 1918, RFC 4193, link-local).
+    package var isPrivate: Bool {
+        guard isIPv4 else { return high >> 57 == 0x7E || high >> 54 == 0x3FA }
+        switch ((low >> 24) & 0xFF, (low >> 16) & 0xFF) {
+        case (10, _), (192, 168), (169, 254): return true
+        case (172, let second): return (16...31).contains(second)
+        default: return false
+        }
+    }
+
     /// The same address with another port.
     package func withPort(_ port: UInt16) -> NetworkAddress {
         var copy = self

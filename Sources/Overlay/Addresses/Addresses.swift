@@ -1,5 +1,5 @@
 package import Primitives
-internal import Wire
+package import Wire
 
 /// Which addresses this peer gives to others: those of its interfaces, and those at which others see it.
 ///
@@ -120,6 +120,17 @@ package struct Addresses: ProtocolCore {
         others[peer]?.isPending = false
         others[peer]?.nextReport = now + configuration.reportInterval
         return .observed(other.address)
+    }
+
+    /// Whether another peer is behind the same public host as this one: its record names a host at which this peer is observed,
+    /// and its packets come from that host itself, or from a network that nobody outside has an address in. The record alone
+    /// would be its word for it.
+    package func isAtSameSite(_ contact: Contact) -> Bool {
+        guard let source = others[contact.peer]?.address else { return false }
+        let hosts = known.map { $0.address.withPort(0) }
+        guard contact.addresses.contains(where: { hosts.contains($0.withPort(0)) }) else { return false }
+        return source.isPrivate || source.isLoopback || hosts.contains(source.withPort(0))
+            || local.contains { !source.isIPv4 && $0.addressWords.high == source.addressWords.high }
     }
 
     /// Whether a peer can be at this address at all.

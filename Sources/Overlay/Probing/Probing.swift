@@ -192,7 +192,7 @@ package struct Probing: ProtocolCore {
     package var hasFreshEchoes: Bool { !freshEchoes.isEmpty }
 
     /// Whether other members are known to share this peer's access link.
-    package var hasSiblings: Bool { !site.siblings.isEmpty }
+    package var hasSiblings: Bool { !site.isEmpty }
 
     /// The peers whose links are measured, sorted.
     package var measuredPeers: [PeerID] { linkOrder }
@@ -216,7 +216,7 @@ package struct Probing: ProtocolCore {
         case .ask(let peer, let target): effects.append(.send([.ask(target: target.prefix)], to: peer))
         case .delivered(let peer, let sample): record(sample, to: peer, at: now, &effects)
         case .ping(let peer): sendEcho(to: peer, isPing: true, at: now, &effects)
-        case .sibling(let peer, let isOne): site.set(peer, isSibling: isOne)
+        case .sibling(let peer, let isOne): site.set(peer, isSibling: isOne, at: now)
         }
         tellSite(&effects)
     }

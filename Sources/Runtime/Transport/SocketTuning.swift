@@ -47,19 +47,6 @@ enum SocketTuning {
     #endif
 }
 
-extension NetworkAddress {
-    /// Addresses that are never routed over the internet (RFC 1918, RFC 4193, link-local).
-    var isPrivate: Bool {
-        let bytes = addressBytes
-        guard isIPv4 else { return bytes[0] & 0xFE == 0xFC || (bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80) }
-        switch (bytes[12], bytes[13]) {
-        case (10, _), (192, 168), (169, 254): return true
-        case (172, let second): return (16...31).contains(second)
-        default: return false
-        }
-    }
-}
-
 /// glibc gives large freed buffers back to the kernel and faults them in again; measured to halve the rate of streams
 /// with large messages.
 enum MemoryTuning {
