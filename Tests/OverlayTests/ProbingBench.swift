@@ -36,7 +36,8 @@ struct ProbingBench {
 
     private let up: [Double]
     private let down: [Double]
-    private let delay: Duration
+    /// From any peer to any other, one way.
+    var delay: Duration
     private var queue: [Event] = []
     private var sequence = 0
     private var upFree: [Instant]

@@ -74,6 +74,26 @@ import Wire
         #expect(rate < 10_000, "\(rate) bytes a second and peer afterwards")
     }
 
+    @Test("A fast link that looked far at first needs no proofs once it is known to be near")
+    func nearAfterAll() {
+        let rates = [Double](repeating: .megabits(8000), count: 3)
+        var bench = ProbingBench(up: rates, down: rates, delay: .microseconds(600))
+        func links() -> [ProbedLink] {
+            bench.cores.flatMap { core in core.measuredPeers.compactMap { core.link(to: $0) } }
+        }
+        while !links().contains(where: { $0.doubt != nil }), bench.now < Instant.seconds(10) {
+            bench.run(seconds: 0.05)
+        }
+        #expect(bench.now < Instant.seconds(10), "so fast and far is hard to believe")
+        bench.delay = .microseconds(30)
+        for index in bench.peers.indices {
+            for other in bench.peers where other != bench.peers[index] { bench.give(.ping(other), to: index) }
+        }
+        bench.run(seconds: 300)
+        #expect(links().allSatisfy { $0.measuredAt != nil && $0.doubt == nil })
+        #expect(bench.trainPackets.count < 8192, "\(bench.trainPackets.count) packets: fewer than one proof takes")
+    }
+
     @Test("The time for which either machine holds an echo is no part of the round trip, within bounds")
     func heldEchoes() {
         let other = ProbingBench.peer(2)

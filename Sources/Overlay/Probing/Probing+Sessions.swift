@@ -223,6 +223,7 @@ extension Probing {
     mutating func schedule(at now: Instant, _ effects: inout [Effect]) {
         scheduleDeadline = nil
         guard configuration.measuresBandwidth, session == nil else { return }
+        dropDoubtsOfNearLinks(at: now)
         let requested = linkOrder.filter { links[$0]?.isRequested == true }
         let doubted = linkOrder.filter { links[$0]?.doubt != nil }
         for peer in requested + doubted + waiting.filter({ links[$0]?.measuredAt == nil }) + partners {
