@@ -94,6 +94,29 @@ struct MembershipTests {
         #expect(harness.state(1) == .alive)
     }
 
+    @Test("A suspicion that nobody has confirmed is asked about early, and the suspect itself is asked")
+    func lastQuestionOfALoneAccuser() {
+        var configuration = MembershipConfiguration()
+        // This peer's own probes would confirm it.
+        configuration.probeInterval = .seconds(1000)
+        configuration.secondOpinions = 0
+        var harness = MembershipHarness(configuration: configuration)
+        harness.introduce(1...8)
+        harness.receive(.suspect(MembershipHarness.accusation(of: 1, by: 2)), from: 2)
+        let maximum = configuration.minimumSuspicion(count: 9) * configuration.suspicionMaximumFactor
+        let question = MembershipMessage.suspect(MembershipHarness.accusation(of: 1, by: 2))
+        harness.pass(maximum.seconds - 1.2)
+        #expect((1...8).allSatisfy { !harness.sent(to: $0).contains(question) })
+        harness.pass(0.3)
+        #expect((2...8).filter { harness.sent(to: $0).contains(question) }.count >= 4)
+        #expect(harness.sent(to: 1).contains(question), "the suspect may not have heard of it")
+        #expect(harness.state(1) == .suspect, "there is nearly a second for the answer")
+        harness.pass(0.8)
+        #expect(harness.state(1) == .suspect)
+        harness.pass(0.2)
+        #expect(harness.state(1) == .dead)
+    }
+
     @Test("One peer's word that another is dead is only a suspicion, until it has had time to refute")
     func prematureDeath() {
         var harness = MembershipHarness()

@@ -142,6 +142,13 @@ import Testing
         #expect(report.packetsFiltered > 0, "no packet met a closed translator")
     }
 
+    @Test("Seeds of the sweep in which something was once broken", arguments: [UInt64(3004)])
+    func onceBroken(seed: UInt64) {
+        for options in ScenarioTable.sweep(seeds: 1, from: seed) {
+            #expect(ScenarioRunner.run(options).violations == [], "seed \(seed)")
+        }
+    }
+
     @Test("A seed that nobody has tried breaks nothing either")
     func randomSeed() {
         var system = SystemRandomNumberGenerator()

@@ -83,7 +83,7 @@ extension Membership {
             others[slot].state = .suspect
             others[slot].since = now
             others[slot].suspicion = suspicion
-            suspicions.insert(subject, at: suspicion.nextStep(lastQuestion: lastQuestionTime))
+            suspicions.insert(subject, at: suspicion.nextStep(lastQuestion: questionTime(suspicion)))
             effects.append(.event(.memberSuspected(subject, by: accusation.accuser)))
             spread(.suspect(accusation), about: subject, at: now)
             if accusation.accuser != peer { giveSecondOpinion(on: subject, at: now, into: &effects) }
@@ -91,7 +91,7 @@ extension Membership {
             guard others[slot].suspicion?.confirm(by: accusation.accuser) == true,
                 let suspicion = others[slot].suspicion
             else { return }
-            suspicions.insert(subject, at: suspicion.nextStep(lastQuestion: lastQuestionTime))
+            suspicions.insert(subject, at: suspicion.nextStep(lastQuestion: questionTime(suspicion)))
             spread(.suspect(accusation), about: subject, lane: UInt8(suspicion.confirmations), at: now)
         case .dead, .left: break
         }
@@ -110,7 +110,7 @@ extension Membership {
     mutating func expireSuspicions(at now: Instant, into effects: inout [Effect]) {
         while let subject = suspicions.popDue(at: now) {
             guard let slot = others.slot(of: subject), let suspicion = others[slot].suspicion else { continue }
-            let due = suspicion.nextStep(lastQuestion: lastQuestionTime)
+            let due = suspicion.nextStep(lastQuestion: questionTime(suspicion))
             guard due <= now else {
                 suspicions.insert(subject, at: due)
                 continue
@@ -124,21 +124,32 @@ extension Membership {
             let accusation = Accusation(
                 peer: subject, incarnation: incarnation, accuser: suspicion.accusers.first ?? peer)
             others[slot].suspicion?.askedAt = now
+            effects.append(.send([.suspect(accusation)], to: subject))
             for neighbour in drawNeighbours(Self.lastQuestions + 1).filter({ $0 != subject }).prefix(Self.lastQuestions)
             {
                 effects.append(.send([.suspect(accusation)], to: neighbour))
             }
-            suspicions.insert(subject, at: max(suspicion.deadline, now + lastQuestionTime))
+            suspicions.insert(subject, at: max(suspicion.deadline, now + questionTime(suspicion)))
         }
     }
 
-    /// Before a suspicion runs out, so many neighbours are told of it once more, and this long before. Any of them that has
-    /// heard the refutation answers with it: among 300 peers that lose a tenth of their packets, news misses one peer in two
+    /// Before a suspicion runs out, so many neighbours and the suspect are told of it once more. Any of them that has heard
+    /// the refutation answers with it: among 300 peers that lose a tenth of their packets, news misses one peer in two
     /// hundred cases, and that peer would bury the living.
     private static var lastQuestions: Int { 4 }
-    private var lastQuestionTime: Duration {
-        max(.milliseconds(200), (profile.roundTrips?.far ?? .milliseconds(150)) + .milliseconds(50))
+
+    /// How long before its end this is. Nobody else may have heard of a suspicion that nobody has confirmed, as when the
+    /// accuser was cut off and could not tell; there is no refutation yet, then, and it has to come from the suspect through
+    /// peers between which sessions have to be made, or news waits for its round. There is time: such suspicions are long.
+    private func questionTime(_ suspicion: Suspicion) -> Duration {
+        let answer = max(.milliseconds(200), (profile.roundTrips?.far ?? .milliseconds(150)) + .milliseconds(50))
+        guard suspicion.confirmations == 0 else { return answer }
+        return max(answer, min(answer * Self.unheardFactor, suspicion.timeout / 2))
     }
+
+    /// The question, the suspect's handshake or a hop of gossip to it, and the way back through a neighbour; and all of that
+    /// once more if a packet is lost. A guess.
+    private static var unheardFactor: Int { 5 }
 
     /// A suspect that speaks to this peer can hear it, too: it learns of the accusation, of which it may be the only one not
     /// to know, as when the accuser was cut off while its news went round.

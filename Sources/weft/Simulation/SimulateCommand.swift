@@ -90,8 +90,9 @@ struct SimulateCommand: AsyncParsableCommand {
     func run() async throws {
         if table || peers >= Self.largeSwarm || file != nil { ProcessMemory.restartWithHugePages() }
         if table {
-            return try await SimulationTable(only: only, seed: seed ?? 1, sweepSeeds: sweepSeeds, json: output.json)
-                .run()
+            return try await SimulationTable(
+                only: only, seed: seed ?? 1, sweepSeeds: sweepSeeds, json: output.json, trace: trace
+            ).run()
         }
         let first = try firstOptions()
         try requireMemory(peers: first.peers, settled: first.startsSettled)

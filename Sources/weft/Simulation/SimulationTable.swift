@@ -9,6 +9,8 @@ struct SimulationTable {
     /// Seeds of the sweep.
     var sweepSeeds: Int
     var json: Bool
+    /// Where to write what happened, of a row with one run.
+    var trace: String?
 
     /// The rows that will be played. Throws if a name is unknown.
     func rows() throws -> [ScenarioTable.Row] {
@@ -17,7 +19,13 @@ struct SimulationTable {
             throw CommandFailure(
                 "there is no row \"\(name)\" in the table: choose from \(all.map(\.name).joined(separator: ", "))")
         }
-        return only.isEmpty ? all : all.filter { only.contains($0.name) }
+        let chosen = only.isEmpty ? all : all.filter { only.contains($0.name) }
+        guard trace == nil || chosen.map(\.runs.count) == [1] else {
+            throw CommandFailure(
+                "--trace follows one run: name a row of one run with --only (of the sweep, --sweep-seeds 1 and its --seed)"
+            )
+        }
+        return chosen
     }
 
     /// Plays, prints, and throws if a bar was missed.
@@ -27,7 +35,7 @@ struct SimulationTable {
         var seconds: [Double] = []
         for row in try rows() {
             let start = clock.now
-            let outcome = await play(row)
+            let outcome = try await play(row)
             outcomes.append(outcome)
             seconds.append(Self.seconds(clock.now - start))
             if !json { Self.show(outcome, seconds: seconds[seconds.count - 1]) }
@@ -38,8 +46,9 @@ struct SimulationTable {
     }
 
     /// Plays the runs of a row, two at a time: they know nothing of each other.
-    private func play(_ row: ScenarioTable.Row) async -> ScenarioTable.Outcome {
+    private func play(_ row: ScenarioTable.Row) async throws -> ScenarioTable.Outcome {
         if let outcome = await Self.playLinks(row) { return outcome }
+        if let trace { return ScenarioTable.judge(row, try Self.follow(row.runs, to: trace)) }
         let progress = ProgressLine()
         var reports: [SimulationReport] = []
         await withTaskGroup(of: SimulationReport.self) { group in
@@ -55,6 +64,13 @@ struct SimulationTable {
         }
         progress.clear()
         return ScenarioTable.judge(row, reports.sorted { $0.seed < $1.seed })
+    }
+
+    private static func follow(_ runs: [ScenarioOptions], to path: String) throws -> [SimulationReport] {
+        var lines: [String] = []
+        let reports = runs.map { ScenarioRunner.run($0, tracer: { lines.append($0.description) }) }
+        try writeFile(lines.joined(separator: "\n") + "\n", to: path)
+        return reports
     }
 
     private static let parallelRuns = 2
