@@ -107,6 +107,8 @@ package struct SessionCounters: Sendable {
     package var bytesSent: UInt64 = 0
     package var handshakesBegun: UInt64 = 0
     package var handshakesCompleted: UInt64 = 0
+    /// Initiations that were refused because a newer one of this identity had been seen.
+    package var handshakesOutdated: UInt64 = 0
     /// Challenges to addresses to which peers seemed to move, and how many of the addresses were not proven.
     package var pathsChallenged: UInt64 = 0
     package var pathsRefused: UInt64 = 0

@@ -24,8 +24,8 @@ package enum SessionMessage {
     package static let responseByteCount = 172
     /// A response with a zero sender index and one more byte inside: why. Less than the initiation.
     package static let refusalByteCount = 173
-    /// The reason inside a refusal: the closed swarm's founder has not admitted the initiator.
-    static let notAdmitted: UInt8 = 1
+    /// A refusal that says which timestamp the next initiation has to exceed. Less than the initiation, too.
+    package static let outdatedRefusalByteCount = refusalByteCount + 8
     /// Header 4, receiver index 4, nonce 24, sealed cookie 32.
     package static let cookieReplyByteCount = 64
     /// Header 4, receiver index 4, counter 8; the sealed payload follows.
@@ -42,7 +42,8 @@ package enum SessionMessage {
         switch kind {
         case .initiation: return datagram.count == initiationByteCount ? kind : nil
         case .response: return datagram.count == responseByteCount ? kind : nil
-        case .refusal: return datagram.count == refusalByteCount ? kind : nil
+        case .refusal:
+            return datagram.count == refusalByteCount || datagram.count == outdatedRefusalByteCount ? kind : nil
         case .cookieReply: return datagram.count == cookieReplyByteCount ? kind : nil
         case .transport:
             return datagram.count >= transportHeaderByteCount + ChaChaPoly.tagByteCount ? kind : nil
@@ -61,6 +62,34 @@ package enum SessionMessage {
         writer.write(receiver)
         writer.write(counter)
         return writer.bytes
+    }
+}
+
+/// Why a responder begins no session, inside a refusal.
+enum RefusalReason: Equatable {
+    /// The closed swarm's founder has not admitted the initiator.
+    case notAdmitted
+    /// The responder has seen an initiation with this greater timestamp: the initiator's clock went back, or somebody else
+    /// uses its identity.
+    case outdated(newest: UInt64)
+
+    init?(bytes: ArraySlice<UInt8>) {
+        switch (bytes.first, bytes.count) {
+        case (1, 1): self = .notAdmitted
+        case (2, 9): self = .outdated(newest: SessionMessage.integer(Array(bytes), at: 1))
+        default: return nil
+        }
+    }
+
+    var bytes: [UInt8] {
+        switch self {
+        case .notAdmitted: return [1]
+        case .outdated(let newest):
+            var writer = WireWriter(reservingCapacity: 9)
+            writer.write(UInt8(2))
+            writer.write(newest)
+            return writer.bytes
+        }
     }
 }
 

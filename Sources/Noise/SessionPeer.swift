@@ -66,6 +66,10 @@ final class OutgoingHandshake {
     private var triedCount = 0
     /// When it goes to the next address; `nil` after the last.
     private(set) var nextTargetAt: Instant?
+    /// What the initiation says of its time, in milliseconds of the wall clock.
+    let timestamp: UInt64
+    /// Whether it was made because the last one was refused as outdated.
+    let isCorrected: Bool
     /// When the first attempt of this series was made.
     let since: Instant
     let attempt: Int
@@ -73,13 +77,15 @@ final class OutgoingHandshake {
 
     init(
         index: UInt32, state: consuming HandshakeState, mac1: [UInt8], datagram: [UInt8], targets: [NetworkAddress],
-        since: Instant, attempt: Int, retryAt: Instant
+        timestamp: UInt64, isCorrected: Bool, since: Instant, attempt: Int, retryAt: Instant
     ) {
         self.index = index
         self.state = consume state
         self.mac1 = mac1
         self.datagram = datagram
         self.targets = targets
+        self.timestamp = timestamp
+        self.isCorrected = isCorrected
         self.since = since
         self.attempt = attempt
         self.retryAt = retryAt
@@ -143,6 +149,8 @@ final class SessionPeer {
     /// The greatest timestamp of its initiations.
     var greatestTimestamp: UInt64 = 0
     var lastInitiation: Instant?
+    /// What the timestamps of our initiations to this peer have to exceed; 0 unless our clock is behind what it has seen.
+    var timestampFloor: UInt64 = 0
     var cookie: (value: [UInt8], expires: Instant)?
 
     private(set) var queue: [[UInt8]] = []

@@ -5,7 +5,8 @@ extension SessionTable {
 
     /// Begins a handshake with a peer, or sends a fresh initiation in place of an unanswered one.
     func initiate(
-        _ peer: SessionPeer, attempt: Int, since: Instant, at now: Instant, into effects: inout [Effect]
+        _ peer: SessionPeer, attempt: Int, since: Instant, isCorrected: Bool = false, at now: Instant,
+        into effects: inout [Effect]
     ) {
         if let old = peer.handshake {
             indices[old.index] = nil
@@ -14,7 +15,7 @@ extension SessionTable {
         let targets = targets(of: peer, attempt: attempt)
         guard !targets.isEmpty else { return fail(peer, .noAddress, into: &effects) }
         let index = freshIndex(for: peer)
-        let payload = InitiationPayload(binding: identity.binding, timestamp: nextTimestamp(at: now))
+        let payload = InitiationPayload(binding: identity.binding, timestamp: nextTimestamp(for: peer, at: now))
         guard let ephemeral = AgreementKey(secret: entropy.secretBytes(count: 32)),
             var state = try? HandshakeState(
                 pattern: .ikpsk2, role: .initiator, prologue: SessionMessage.prologue, staticKey: identity.staticKey,
@@ -38,8 +39,8 @@ extension SessionTable {
         let jitter = Duration.nanoseconds(Int64(Double(pause.nanoseconds) * indexGenerator.unit() / 3))
         let retryAt = now + CandidateAddresses.stagger * (targets.count - 1) + pause + jitter
         peer.handshake = OutgoingHandshake(
-            index: index, state: state, mac1: mac1, datagram: datagram, targets: targets, since: since,
-            attempt: attempt, retryAt: retryAt)
+            index: index, state: state, mac1: mac1, datagram: datagram, targets: targets,
+            timestamp: payload.timestamp, isCorrected: isCorrected, since: since, attempt: attempt, retryAt: retryAt)
         counters.handshakesBegun += 1
         wake(at: retryAt)
         tryNextTarget(of: peer, at: now, into: &effects)
@@ -118,7 +119,7 @@ extension SessionTable {
         for payload in queue.isEmpty ? [[]] : queue { seal(payload, on: session, to: peer, at: now, into: &effects) }
     }
 
-    func receiveRefusal(_ datagram: [UInt8], into effects: inout [Effect]) {
+    func receiveRefusal(_ datagram: [UInt8], at now: Instant, into effects: inout [Effect]) {
         let split = datagram.count - SessionMessage.macByteCount
         guard equalInConstantTime(ownMAC.mac1(of: datagram[..<split]), Array(datagram[split...])) else {
             return counters.count(.stranger)
@@ -128,10 +129,21 @@ extension SessionTable {
             return counters.count(.unknownSession)
         }
         guard let payload = try? handshake.read(Array(datagram[12..<split])),
-            payload.last == SessionMessage.notAdmitted, let binding = IdentityBinding(bytes: payload.dropLast()),
+            let reason = RefusalReason(bytes: payload.dropFirst(IdentityBinding.byteCount)),
+            let binding = IdentityBinding(bytes: payload.prefix(IdentityBinding.byteCount)),
             binding.peer == peer.peer, peer.isKeyProven || binding.binds(peer.agreementKey)
         else { return counters.count(.handshakeNotAuthentic) }
-        fail(peer, .notAdmitted, into: &effects)
+        switch reason {
+        case .notAdmitted: fail(peer, .notAdmitted, into: &effects)
+        case .outdated(let newest):
+            guard newest > handshake.timestamp else { return counters.count(.handshakeNotAuthentic) }
+            counters.handshakesOutdated += 1
+            peer.timestampFloor = newest
+            // A second one in a row waits for its time, or a liar could keep this peer busy.
+            guard !handshake.isCorrected else { return }
+            initiate(
+                peer, attempt: handshake.attempt, since: handshake.since, isCorrected: true, at: now, into: &effects)
+        }
     }
 
     func receiveCookieReply(_ datagram: [UInt8], at now: Instant) {
@@ -174,7 +186,19 @@ extension SessionTable {
             let payload = InitiationPayload(bytes: bytes), let key = state.remoteStatic
         else { return counters.count(.handshakeNotAuthentic) }
         guard policy.answers(payload.binding.peer) else {
-            return refuse(payload, key, datagram, state, from: source, at: now, into: &effects)
+            counters.count(.notAdmitted)
+            // Who has no list yet knows of nobody that he is not admitted.
+            if case .asking = policy { return }
+            guard refuse(payload, key, datagram, state, because: .notAdmitted, from: source, at: now, into: &effects)
+            else { return }
+            return effects.append(.refused(payload.binding.peer))
+        }
+        if let known = peers[payload.binding.peer], payload.timestamp < known.greatestTimestamp {
+            counters.count(.replayedInitiation)
+            _ = refuse(
+                payload, key, datagram, state, because: .outdated(newest: known.greatestTimestamp), from: source,
+                at: now, into: &effects)
+            return
         }
         guard let peer = admit(payload, key: key, at: now) else { return }
         guard let message = try? state.writeMessage(payload: identity.binding.bytes),
@@ -195,25 +219,22 @@ extension SessionTable {
         transmit(response, to: source, into: &effects)
     }
 
-    /// Tells a peer, once it has proven who it is, that it is not admitted, and nothing else: no session begins, and
-    /// nothing is remembered here.
+    /// Tells a peer, once it has proven who it is, why it gets no session, and nothing else: nothing is remembered here.
+    /// Only who holds the initiation's ephemeral key can read it, so a replay teaches nobody anything.
     private func refuse(
         _ payload: InitiationPayload, _ key: AgreementPublicKey, _ datagram: [UInt8],
-        _ handshake: consuming HandshakeState, from source: NetworkAddress, at now: Instant,
-        into effects: inout [Effect]
-    ) {
-        counters.count(.notAdmitted)
-        // Who has no list yet knows of nobody that he is not admitted.
-        if case .asking = policy { return }
+        _ handshake: consuming HandshakeState, because reason: RefusalReason, from source: NetworkAddress,
+        at now: Instant, into effects: inout [Effect]
+    ) -> Bool {
         guard refusals.admit(source, at: now), payload.binding.binds(key),
-            let message = try? handshake.writeMessage(payload: identity.binding.bytes + [SessionMessage.notAdmitted])
-        else { return }
+            let message = try? handshake.writeMessage(payload: identity.binding.bytes + reason.bytes)
+        else { return false }
         var refusal = SessionMessage.header(.refusal) + [0, 0, 0, 0]
         refusal += datagram[4..<8]
         refusal += message
         refusal += HandshakeMAC(secret: secret, receiver: key).mac1(of: refusal)
         transmit(refusal, to: source, into: &effects)
-        effects.append(.refused(payload.binding.peer))
+        return true
     }
 
     /// Checks who an initiation is from and that it is new; finds or makes the peer's place in the table.

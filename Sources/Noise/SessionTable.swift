@@ -175,11 +175,14 @@ package final class SessionTable: ProtocolCore {
         }
     }
 
-    /// The wall clock in milliseconds, made strictly growing.
-    func nextTimestamp(at now: Instant) -> UInt64 {
+    /// The wall clock in milliseconds, made strictly growing, and greater than what the peer is known to have seen.
+    func nextTimestamp(for peer: SessionPeer, at now: Instant) -> UInt64 {
         let wall = UInt64(max(wallClockOffset + now.nanoseconds / 1_000_000, 0))
         lastTimestamp = max(lastTimestamp + 1, wall)
-        return lastTimestamp
+        guard lastTimestamp <= peer.timestampFloor else { return lastTimestamp }
+        // Kept with the peer: of its word nothing but its own sessions may depend.
+        if peer.timestampFloor < .max { peer.timestampFloor += 1 }
+        return peer.timestampFloor
     }
 
     private func receive(
@@ -190,7 +193,7 @@ package final class SessionTable: ProtocolCore {
         switch SessionMessage.kind(of: datagram) {
         case .initiation: receiveInitiation(datagram, from: source, at: now, into: &effects)
         case .response: receiveResponse(datagram, from: source, at: now, into: &effects)
-        case .refusal: receiveRefusal(datagram, into: &effects)
+        case .refusal: receiveRefusal(datagram, at: now, into: &effects)
         case .cookieReply: receiveCookieReply(datagram, at: now)
         case .transport: receiveTransport(datagram, from: source, at: now, into: &effects)
         case nil: counters.count(.malformed)

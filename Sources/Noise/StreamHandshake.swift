@@ -27,9 +27,13 @@ package enum StreamHandshakeError: Error, Hashable, Sendable {
     case identityMismatch
     /// The two sides have no record cipher in common.
     case noCommonSuite
+    /// The hello is older than one of the same dialler that was seen before; these bytes tell it so.
+    case outdatedHello(reply: [UInt8])
+    /// The answering side has seen a hello of ours with this timestamp: the next one has to exceed it.
+    case outdated(newest: UInt64)
 }
 
-/// The layout of the two messages that open a stream (NETWORK.md, "Streams").
+/// The layout of the messages that open a stream (NETWORK.md, "Streams").
 package enum StreamMessage {
     package static let version: UInt8 = 1
     /// Mixed into the handshake, so that its messages mean nothing in a UDP session.
@@ -37,13 +41,22 @@ package enum StreamMessage {
 
     package static let helloKind: UInt8 = 0x10
     package static let welcomeKind: UInt8 = 0x11
+    package static let outdatedKind: UInt8 = 0x12
     /// Header 4, ephemeral 32, sealed static key 48, sealed payload 122, mac1 16.
     package static let helloByteCount = 222
     /// Header 4, ephemeral 32, sealed payload 113: less than the hello.
     package static let welcomeByteCount = 149
+    /// Header 4, ephemeral 32, sealed payload 120: less than the hello.
+    package static let outdatedByteCount = 156
+
+    /// The length of the answer that begins with this byte; everything that is not known is as short as a welcome.
+    package static func answerByteCount(kind: UInt8) -> Int {
+        kind == outdatedKind ? outdatedByteCount : welcomeByteCount
+    }
 
     static let helloPayloadByteCount = IdentityBinding.byteCount + 10
     static let welcomePayloadByteCount = IdentityBinding.byteCount + 1
+    static let outdatedPayloadByteCount = IdentityBinding.byteCount + 8
 }
 
 /// Both directions of an opened stream.
@@ -93,16 +106,20 @@ package struct StreamDialler: ~Copyable {
         self.state = state
     }
 
-    /// Reads the `welcomeByteCount` bytes of the answer and yields the record ciphers.
+    /// Reads the answer, as many bytes as `StreamMessage.answerByteCount` says, and yields the record ciphers.
     package consuming func finish(welcome: [UInt8]) throws(StreamHandshakeError) -> StreamKeys {
-        guard welcome.count == StreamMessage.welcomeByteCount,
-            welcome[..<4] == [StreamMessage.welcomeKind, StreamMessage.version, 0, 0]
+        guard let kind = welcome.first, welcome.count == StreamMessage.answerByteCount(kind: kind),
+            kind == StreamMessage.welcomeKind || kind == StreamMessage.outdatedKind,
+            welcome[1..<4] == [StreamMessage.version, 0, 0]
         else { throw .stranger }
+        let isOutdated = kind == StreamMessage.outdatedKind
         guard let payload = try? state.readMessage(Array(welcome[4...])),
-            payload.count == StreamMessage.welcomePayloadByteCount,
+            payload.count
+                == (isOutdated ? StreamMessage.outdatedPayloadByteCount : StreamMessage.welcomePayloadByteCount),
             let binding = IdentityBinding(bytes: payload.prefix(IdentityBinding.byteCount))
         else { throw .notAuthentic }
         guard binding.peer == remote, binding.binds(remoteKey) else { throw .identityMismatch }
+        if isOutdated { throw .outdated(newest: SessionMessage.integer(payload, at: IdentityBinding.byteCount)) }
         guard let suite = BulkCipher.Suite(rawValue: payload[IdentityBinding.byteCount]), offered.contains(suite)
         else { throw .noCommonSuite }
         guard let result = try? state.finish() else { throw .notAuthentic }
@@ -127,7 +144,7 @@ package struct StreamAnswerer: Sendable {
         package let opening: StreamOpening
         /// The dialler's X25519 key, signed by its identity.
         package let remoteKey: AgreementPublicKey
-        /// The bytes to send back, once the caller has found the timestamp to be new.
+        /// The bytes to send back, once the caller has found that the timestamp is not a copy.
         package let welcome: [UInt8]
         package let keys: StreamKeys
     }
@@ -141,9 +158,11 @@ package struct StreamAnswerer: Sendable {
             && equalInConstantTime(mac.mac1(of: hello[..<split]), Array(hello[split...]))
     }
 
-    /// Answers a hello. Of the ciphers on offer it takes the first of `preferred`.
+    /// Answers a hello. Of the ciphers on offer it takes the first of `preferred`. `newest` returns the timestamp of a newer
+    /// hello of that dialler and channel if one is known.
     package func answer(
-        _ hello: [UInt8], preferred: [BulkCipher.Suite], ephemeral: consuming AgreementKey
+        _ hello: [UInt8], preferred: [BulkCipher.Suite], ephemeral: consuming AgreementKey,
+        newest: (StreamOpening) -> UInt64? = { _ in nil }
     ) throws(StreamHandshakeError) -> Answer {
         guard isFromSwarm(hello) else { throw .stranger }
         let message = Array(hello[4..<(StreamMessage.helloByteCount - SessionMessage.macByteCount)])
@@ -161,6 +180,13 @@ package struct StreamAnswerer: Sendable {
         let opening = StreamOpening(
             peer: binding.peer, channel: payload[IdentityBinding.byteCount + 8],
             timestamp: SessionMessage.integer(payload, at: IdentityBinding.byteCount))
+        if let newest = newest(opening) {
+            var payload = WireWriter(reservingCapacity: StreamMessage.outdatedPayloadByteCount)
+            payload.writeRaw(identity.binding.bytes)
+            payload.write(newest)
+            guard let sealed = try? state.writeMessage(payload: payload.bytes) else { throw .notAuthentic }
+            throw .outdatedHello(reply: [StreamMessage.outdatedKind, StreamMessage.version, 0, 0] + sealed)
+        }
         guard let sealed = try? state.writeMessage(payload: identity.binding.bytes + [suite.rawValue]),
             let result = try? state.finish()
         else { throw .notAuthentic }

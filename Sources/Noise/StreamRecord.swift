@@ -122,6 +122,11 @@ package struct HelloGuard: Sendable {
     /// hellos would then lead to a stream on which nothing authentic ever comes.
     package init(capacity: Int = 16_384) { self.capacity = capacity }
 
+    /// The timestamp of a hello of this peer and channel that is newer than this one.
+    package func newest(beyond opening: StreamOpening) -> UInt64? {
+        greatest[Key(peer: opening.peer, channel: opening.channel)].flatMap { $0 > opening.timestamp ? $0 : nil }
+    }
+
     /// Whether the hello is newer than all before it of this peer and channel; remembers it if so.
     package mutating func admit(_ opening: StreamOpening) -> Bool {
         let key = Key(peer: opening.peer, channel: opening.channel)

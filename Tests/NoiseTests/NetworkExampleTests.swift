@@ -46,6 +46,27 @@ import Wire
         #expect(initiator.peer != responder.peer)
     }
 
+    @Test func outdated() throws {
+        let (one, two) = (try table(1), try table(2))
+        let responder = try identity(2)
+        _ = transmitted(
+            one,
+            .learn(
+                Contact(peer: responder.peer, agreementKey: responder.agreementPublicKey, addresses: [address(2)])))
+        let initiation = transmitted(one, .send(Array("hello".utf8), to: responder.peer))
+        // The same identity a second later.
+        let later = SessionTable(
+            identity: try identity(1), secret: try swarmSecret(), entropy: SeededEntropy(seed: 9),
+            wallClockMilliseconds: 1_700_000_001_000, at: Instant(nanoseconds: 0))
+        _ = transmitted(
+            later,
+            .learn(
+                Contact(peer: responder.peer, agreementKey: responder.agreementPublicKey, addresses: [address(2)])))
+        let newer = transmitted(later, .send(Array("hello".utf8), to: responder.peer))
+        _ = transmitted(two, .datagram(newer, from: address(1)))
+        check("noise/outdated", transmitted(two, .datagram(initiation, from: address(1))))
+    }
+
     private func check(_ name: String, _ bytes: [UInt8]) {
         let documented = NetworkExamples.bytes(name)
         #expect(documented == bytes, "\(name) is now \(bytes.hex)")

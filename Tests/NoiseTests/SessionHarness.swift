@@ -47,7 +47,7 @@ final class SessionNetwork {
     }
 
     let identities: [LocalIdentity]
-    let tables: [SessionTable]
+    private(set) var tables: [SessionTable]
     var addresses: [NetworkAddress]
     var now = Instant(nanoseconds: 1_000_000_000)
     var inFlight: [Datagram] = []
@@ -82,6 +82,14 @@ final class SessionNetwork {
         for one in 0..<count {
             for other in 0..<count where one != other { handle(one, .learn(contact(other))) }
         }
+    }
+
+    /// Starts a peer again: it has lost everything but its keys, and its clock shows this.
+    func restart(_ index: Int, wallClockMilliseconds: UInt64) throws {
+        tables[index] = SessionTable(
+            identity: identities[index], secret: try swarmSecret(), entropy: SeededEntropy(seed: 99),
+            wallClockMilliseconds: wallClockMilliseconds, at: now)
+        for other in tables.indices where other != index { handle(index, .learn(contact(other))) }
     }
 
     func contact(_ index: Int) -> Contact {

@@ -86,6 +86,29 @@ import Wire
         } catch { #expect(error == .identityMismatch) }
     }
 
+    @Test func anOutdatedHelloIsToldWhatToExceed() throws {
+        let dialler = try dialler()
+        let newest: UInt64 = 1_700_000_000_124
+        var reply: [UInt8] = []
+        do {
+            _ = try StreamAnswerer(identity: identity(2), secret: swarmSecret()).answer(
+                dialler.hello, preferred: [.chaCha20Poly1305], ephemeral: ephemeral(0x22), newest: { _ in newest })
+            Issue.record("an outdated hello was answered")
+        } catch StreamHandshakeError.outdatedHello(let bytes) { reply = bytes }
+        #expect(reply.count == StreamMessage.outdatedByteCount && reply.count < dialler.hello.count)
+        for position in [0, 5, 50, 155] {
+            var forged = reply
+            forged[position] ^= 1
+            #expect(throws: (position == 0 ? StreamHandshakeError.stranger : .notAuthentic)) {
+                _ = try self.dialler().finish(welcome: forged)
+            }
+        }
+        do {
+            _ = try dialler.finish(welcome: reply)
+            Issue.record("a refusal was taken for a welcome")
+        } catch { #expect(error == .outdated(newest: newest)) }
+    }
+
     @Test func recordedHellosAreOld() throws {
         var memory = HelloGuard(capacity: 2)
         let peer = try identity(1).peer
@@ -97,6 +120,10 @@ import Wire
         #expect(!admit(1, 9))
         #expect(admit(2, 9), "channels are told apart")
         #expect(admit(1, 11))
+        let old = StreamOpening(peer: peer, channel: 1, timestamp: 5)
+        #expect(memory.newest(beyond: old) == 11)
+        #expect(memory.newest(beyond: StreamOpening(peer: peer, channel: 1, timestamp: 11)) == nil, "a copy")
+        #expect(memory.newest(beyond: StreamOpening(peer: peer, channel: 3, timestamp: 5)) == nil)
     }
 
     @Test func alteredReorderedAndForeignRecordsAreRefused() throws {

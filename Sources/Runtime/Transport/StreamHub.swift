@@ -18,6 +18,8 @@ package final class StreamHub: Sendable {
         var order: [LinkKey] = []
         var hellos = HelloGuard()
         var lastTimestamp: UInt64 = 0
+        /// What the timestamps of our hellos have to exceed where the other side has seen newer ones of this identity.
+        var helloFloors: [LinkKey: UInt64] = [:]
         var pending = 0
         var pendingByAddress: [NetworkAddress: Int] = [:]
         var server: (any Channel)?
@@ -203,7 +205,10 @@ package final class StreamHub: Sendable {
             if state.withLock({ $0.isClosed }) { return link.failOutbox(.closed) }
             if let contact = state.withLock({ $0.policy.keeps(link.peer) ? $0.contacts[link.peer] : nil }) {
                 for address in contact.addresses where link.wantsConnection() {
-                    do { return try await connect(link, contact, address) } catch { reason = "\(address): \(error)" }
+                    do { return try await connect(link, contact, address) } catch {
+                        if case StreamHandshakeError.outdated(let newest) = error { raiseFloor(of: link, to: newest) }
+                        reason = "\(address): \(error)"
+                    }
                 }
             }
             guard MonotonicClock.now < giveUpAt else {
@@ -212,6 +217,24 @@ package final class StreamHub: Sendable {
             // Half of the pause at random, so that two sides that refuse each other fall out of step.
             try? await Task.sleep(for: pause * Double.random(in: 0.5...1))
             pause = min(pause * 2, configuration.maximumRetry)
+        }
+    }
+
+    private func raiseFloor(of link: StreamLink, to newest: UInt64) {
+        let key = LinkKey(peer: link.peer, trafficClass: link.trafficClass)
+        state.withLock { $0.helloFloors[key] = newest }
+    }
+
+    /// The wall clock in milliseconds, made strictly growing, and greater than what the peer is known to have seen.
+    private func helloTimestamp(for link: StreamLink) -> UInt64 {
+        let key = LinkKey(peer: link.peer, trafficClass: link.trafficClass)
+        return state.withLock { state in
+            state.lastTimestamp = max(state.lastTimestamp + 1, MonotonicClock.wallMilliseconds)
+            guard let floor = state.helloFloors[key], state.lastTimestamp <= floor else { return state.lastTimestamp }
+            // Kept with the link: of a peer's word nothing but its own streams may depend.
+            let next = floor < .max ? floor + 1 : floor
+            state.helloFloors[key] = next
+            return next
         }
     }
 
@@ -245,17 +268,13 @@ package final class StreamHub: Sendable {
         _ done: EventLoopPromise<Void>
     ) throws {
         try SocketTuning.apply(to: channel, remote: address, isShaped: shaper != nil)
-        let timestamp = state.withLock { state in
-            state.lastTimestamp = max(state.lastTimestamp + 1, MonotonicClock.wallMilliseconds)
-            return state.lastTimestamp
-        }
         guard let ephemeral = AgreementKey(secret: SystemEntropy().secretBytes(count: 32)) else {
             throw HandshakeError.weakKey
         }
         let dialler = try StreamDialler(
             identity: identity, secret: secret, remote: contact.peer, remoteKey: contact.agreementKey,
-            channel: link.trafficClass.rawValue, offered: configuration.suites, timestamp: timestamp,
-            ephemeral: ephemeral)
+            channel: link.trafficClass.rawValue, offered: configuration.suites,
+            timestamp: helloTimestamp(for: link), ephemeral: ephemeral)
         let loop = channel.eventLoop
         let pipeline = channel.pipeline.syncOperations
         if let shaper {
@@ -310,15 +329,22 @@ package final class StreamHub: Sendable {
         }
     }
 
-    private func answer(_ hello: [UInt8], on loop: any EventLoop) -> (welcome: [UInt8], handler: StreamHandler)? {
-        guard answerer.isFromSwarm(hello),
-            let ephemeral = AgreementKey(secret: SystemEntropy().secretBytes(count: 32)),
-            let answer = try? answerer.answer(hello, preferred: configuration.suites, ephemeral: ephemeral),
-            let trafficClass = TrafficClass(rawValue: answer.opening.channel),
-            state.withLock({ $0.policy.answers(answer.opening.peer) && $0.hellos.admit(answer.opening) }),
-            let link = link(answer.opening.peer, trafficClass, mustBeKnown: false),
-            !link.refusesHello(own: identity.peer)
+    private func answer(_ hello: [UInt8], on loop: any EventLoop) -> (reply: [UInt8], handler: StreamHandler?)? {
+        guard answerer.isFromSwarm(hello), let ephemeral = AgreementKey(secret: SystemEntropy().secretBytes(count: 32))
         else { return nil }
-        return (answer.welcome, makeHandler(link, answer.keys, isDialledByPeer: true, eventLoop: loop))
+        do throws(StreamHandshakeError) {
+            let answer = try answerer.answer(hello, preferred: configuration.suites, ephemeral: ephemeral) { opening in
+                state.withLock { $0.policy.answers(opening.peer) ? $0.hellos.newest(beyond: opening) : nil }
+            }
+            guard let trafficClass = TrafficClass(rawValue: answer.opening.channel),
+                state.withLock({ $0.policy.answers(answer.opening.peer) && $0.hellos.admit(answer.opening) }),
+                let link = link(answer.opening.peer, trafficClass, mustBeKnown: false),
+                !link.refusesHello(own: identity.peer)
+            else { return nil }
+            return (answer.welcome, makeHandler(link, answer.keys, isDialledByPeer: true, eventLoop: loop))
+        } catch {
+            if case .outdatedHello(let reply) = error { return (reply, nil) }
+            return nil
+        }
     }
 }

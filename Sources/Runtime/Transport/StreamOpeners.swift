@@ -34,7 +34,8 @@ final class DiallingHandler: ChannelInboundHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var buffer = unwrapInboundIn(data)
         received.writeBuffer(&buffer)
-        guard let welcome = received.readBytes(length: StreamMessage.welcomeByteCount),
+        guard let kind: UInt8 = received.getInteger(at: received.readerIndex),
+            let welcome = received.readBytes(length: StreamMessage.answerByteCount(kind: kind)),
             let dialler = dialler.take()
         else { return }
         do {
@@ -63,16 +64,16 @@ final class AnsweringHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private let answer: ([UInt8]) -> (welcome: [UInt8], handler: StreamHandler)?
+    private let answer: ([UInt8]) -> (reply: [UInt8], handler: StreamHandler?)?
     private let timer: LoopTimer
     private let timeout: Duration
     private var release: (() -> Void)?
     private var received = ByteBuffer()
 
-    /// `answer` judges a hello; `release` is called once when the connection is no longer a stranger's.
+    /// `answer` judges a hello, and yields no handler if the reply says why there is no stream; `release` is called once when the connection is no longer a stranger's.
     init(
         eventLoop: any EventLoop, timeout: Duration, release: @escaping () -> Void,
-        answer: @escaping ([UInt8]) -> (welcome: [UInt8], handler: StreamHandler)?
+        answer: @escaping ([UInt8]) -> (reply: [UInt8], handler: StreamHandler?)?
     ) {
         self.answer = answer
         self.timeout = timeout
@@ -105,8 +106,12 @@ final class AnsweringHandler: ChannelInboundHandler, RemovableChannelHandler {
         var buffer = unwrapInboundIn(data)
         received.writeBuffer(&buffer)
         guard let hello = received.readBytes(length: StreamMessage.helloByteCount) else { return }
-        guard let (welcome, handler) = answer(hello) else { return context.close(promise: nil) }
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: welcome)), promise: nil)
+        guard let (reply, handler) = answer(hello) else { return context.close(promise: nil) }
+        let sent = context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: reply)))
+        guard let handler else {
+            let channel = context.channel
+            return sent.whenComplete { _ in channel.close(promise: nil) }
+        }
         do { try StreamOpening.replace(self, by: handler, rest: received, context) } catch {
             context.close(promise: nil)
         }

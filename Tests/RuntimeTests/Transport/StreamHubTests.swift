@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import NIOPosix
 import Noise
@@ -268,6 +269,39 @@ import Wire
         for _ in 0..<6 { _ = try? await connect() }
         #expect(try await closed.wait(for: 7, seconds: 0.2).count >= 7, "places for strangers are few")
         #expect(received.values.isEmpty)
+        await target.hub.close()
+    }
+
+    @Test func aClockThatWentBackIsOutbid() async throws {
+        let received = Collector<Int>()
+        let target = try await side(1) { _, _, body in received.append(body.readableBytes) }
+        let late = try await side(2)
+        // What this identity said tomorrow.
+        let tomorrow = UInt64(Date().timeIntervalSince1970 * 1000) + 86_400_000
+        let hello = try StreamDialler(
+            identity: late.identity, secret: transportSecret(), remote: target.identity.peer,
+            remoteKey: target.identity.agreementPublicKey, channel: TrafficClass.control.rawValue,
+            offered: [.chaCha20Poly1305], timestamp: tomorrow,
+            ephemeral: requireValue(AgreementKey(secret: SecretBytes(copying: [UInt8](repeating: 9, count: 32))))
+        ).hello
+        let bytes = Collector<Int>()
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        StrangerHandler<ByteBuffer>(received: bytes, closed: Collector<Bool>()))
+                }
+            }
+            .connect(host: "127.0.0.1", port: Int(target.address.port)).get()
+        try await channel.writeAndFlush(ByteBuffer(bytes: hello))
+        _ = try await bytes.wait(for: 1)
+        late.hub.learn(target.contact)
+        for count in 1...3 {
+            try await late.hub.send([UInt8](repeating: 0, count: count), to: target.identity.peer, class: .control)
+        }
+        #expect(try await received.wait(for: 3, seconds: 10) == [1, 2, 3])
+        try? await channel.close()
+        await late.hub.close()
         await target.hub.close()
     }
 
