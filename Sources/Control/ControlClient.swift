@@ -124,10 +124,12 @@ package struct ControlClient: NodeControl {
                     headers.add(name: "content-type", value: "application/json")
                     headers.add(name: "content-length", value: "\(body.readableBytes)")
                 }
-                try await outbound.write(
-                    .head(HTTPRequestHead(version: .http1_1, method: method, uri: path.rawValue, headers: headers)))
-                if let body { try await outbound.write(.body(.byteBuffer(body))) }
-                try await outbound.write(.end(nil))
+                var parts: [HTTPClientRequestPart] = [
+                    .head(HTTPRequestHead(version: .http1_1, method: method, uri: path.rawValue, headers: headers))
+                ]
+                if let body { parts.append(.body(.byteBuffer(body))) }
+                // At once: a node that has read all that it needs may have answered and hung up before a later part is written.
+                try await outbound.write(contentsOf: parts + [.end(nil)])
                 var status: HTTPResponseStatus?
                 var refusal = ByteBuffer()
                 for try await part in inbound {

@@ -145,6 +145,20 @@ import Testing
         try await serving { client, _ in _ = try await client.status() }
     }
 
+    @Test func aNodeMayHangUpAsSoonAsItHasReadTheRequestsHead() async throws {
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        let path = directory + "/control.sock"
+        let server = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(HastyServer()) }
+            }
+            .bind(unixDomainSocketPath: path).get()
+        let client = ControlClient(socket: try ControlSocket(path: path))
+        for _ in 0..<200 { #expect(try await client.metrics() == "ready") }
+        try await server.close()
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+
     @Test func nobodyThereIsOneClearLine() async throws {
         let path = directory + "/control.sock"
         let client = ControlClient(socket: try ControlSocket(path: path))
@@ -165,5 +179,21 @@ import Testing
             #expect(text == "# TYPE weft_test_total counter\nweft_test_total 3\n")
             #expect(node.calls.withLock { $0 } == ["metrics"], "a scrape did not ask for figures of this moment")
         }
+    }
+}
+
+/// Answers and closes once it has the head of a request, whatever may follow.
+private final class HastyServer: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private var isAnswered = false
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isAnswered else { return }
+        isAnswered = true
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nready"
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer)), promise: nil)
+        context.close(promise: nil)
     }
 }
