@@ -65,6 +65,32 @@ struct CompletionTests {
         #expect(others(completed(1e3, 1)) != others(low), "a rate on which both agree counts")
     }
 
+    @Test("No place is learnt from a pair whose ends dispute its rate, unless a peer has no other")
+    func quarantinedRoundTrips() {
+        func completed(_ seconds: Double, _ confidence: Double, onlyOne: Bool = false) -> LinkGraph {
+            var graph = Self.graph { one, other in
+                onlyOne && (one == 1 || other == 1) ? true : (one + 2 * other) % 5 == 0
+            }
+            let pairs = [(1, 3), (3, 1)]
+            for (one, other) in pairs {
+                graph.setLink(
+                    from: one, to: other, latency: .measured(seconds),
+                    bytesPerSecond: .measured(1e6, confidence: confidence))
+            }
+            return graph.completed()
+        }
+        func others(_ graph: LinkGraph) -> [LinkEstimate] {
+            (0..<64).filter { $0 / 8 != $0 % 8 && ![11, 25].contains($0) }.map { graph.latencies[$0] }
+        }
+        let disputed = LinkEstimate.disputedConfidence
+        let near = completed(1e-4, disputed)
+        #expect(others(near) == others(completed(0.5, disputed)))
+        #expect(near.latencies[near.position(from: 1, to: 3)].value == 1e-4, "it stands for its own pair")
+        #expect(others(near) != others(completed(1e-4, 1)), "a pair that agrees counts")
+        let lone = completed(1e-4, disputed, onlyOne: true)
+        #expect(others(lone) != others(completed(0.5, disputed, onlyOne: true)), "nothing else is known of peer 1")
+    }
+
     @Test func nothingMeasuredStaysUnknown() {
         let empty = Self.graph { _, _ in true }
         #expect(empty.completed().coverage.unknown == 56)

@@ -16,15 +16,8 @@ extension LinkGraph {
     package func completed(seed: UInt64 = 1) -> LinkGraph {
         guard coverage.unknown > 0 else { return self }
         var graph = self
-        var roundTrips: [(Int, Int, Double)] = []
         let measuredRates = trustedRates
-        for source in 0..<count {
-            for target in 0..<count where target != source {
-                guard source < target, let roundTrip = measuredRoundTrip(source, target) else { continue }
-                roundTrips.append((source, target, roundTrip))
-            }
-        }
-        let places = RoundTripModel.fit(roundTrips: roundTrips, peers: count, seed: seed)
+        let places = RoundTripModel.fit(roundTrips: trustedRoundTrips, peers: count, seed: seed)
         var isRateMissing = false
         var allRoundTrips = [Double](repeating: 0, count: count * count)
         for source in 0..<count {
@@ -85,6 +78,25 @@ extension LinkGraph {
             }
         }
         return trusted
+    }
+
+    /// The measured round trips that others may be predicted from: who claims a rate that the other end does not see may have seemed
+    /// nearer, too. As with rates, a peer of whom nothing else is known is placed by what there is.
+    private var trustedRoundTrips: [(Int, Int, Double)] {
+        var measured: [(pair: (Int, Int, Double), isDisputed: Bool)] = []
+        var isPlaced = [Bool](repeating: false, count: count)
+        for one in 0..<count {
+            for other in (one + 1)..<count {
+                guard let roundTrip = measuredRoundTrip(one, other) else { continue }
+                let isDisputed =
+                    rates[position(from: one, to: other)].isDisputed || rates[position(from: other, to: one)].isDisputed
+                measured.append(((one, other, roundTrip), isDisputed))
+                guard !isDisputed else { continue }
+                isPlaced[one] = true
+                isPlaced[other] = true
+            }
+        }
+        return measured.filter { !$0.isDisputed || !isPlaced[$0.pair.0] || !isPlaced[$0.pair.1] }.map(\.pair)
     }
 
     /// The round trip of a pair if at least one direction's latency was measured.
