@@ -112,7 +112,11 @@ let package = Package(
         tests("Simulation", ["Simulation", "Noise", "Overlay", "Topology", "Primitives", "Wire"]),
         tests(
             "Runtime",
-            ["Runtime", "Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards", "Pipeline", "Compute", logging]
+            [
+                "Runtime", "Primitives", "Wire", "Noise", "Overlay", "Topology", "Shards", "Pipeline", "Compute",
+                logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]
                 + nio),
         tests("Control", ["Control", "Runtime", "Primitives", logging, metrics, lifecycle] + nio),
         tests("FuzzTargets", ["FuzzTargets", "Primitives"]),

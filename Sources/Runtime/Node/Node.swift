@@ -106,6 +106,7 @@ package actor Node {
                     hub.restrict(to: $0)
                 }, event: { wiring.overlayEvents.yield($0) }, now: { MonotonicClock.now }))
         wiring.connect(driver: driver)
+        wiring.connect(hub: hub)
         shardStore = try ShardStore(path: configuration.state.shardsPath)
         shardService = ShardService(store: shardStore) { message, peer in
             try await hub.send(message, to: peer, class: .shards)

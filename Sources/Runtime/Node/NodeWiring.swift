@@ -10,6 +10,7 @@ internal import Synchronization
 final class NodeWiring: Sendable {
     private let driver = Mutex<OverlayDriver?>(nil)
     private let node = Mutex<Node?>(nil)
+    private let hub = Mutex<StreamHub?>(nil)
     let overlayStream: AsyncStream<OverlayEvent>
     let overlayEvents: AsyncStream<OverlayEvent>.Continuation
 
@@ -19,8 +20,11 @@ final class NodeWiring: Sendable {
 
     func connect(node: Node) { self.node.withLock { $0 = node } }
 
+    func connect(hub: StreamHub) { self.hub.withLock { $0 = hub } }
+
     /// Breaks the cycles.
     func disconnect() {
+        hub.withLock { $0 = nil }
         driver.withLock { $0 = nil }
         node.withLock { $0 = nil }
         overlayEvents.finish()
@@ -32,6 +36,7 @@ final class NodeWiring: Sendable {
         switch event {
         case .payload(let payload, let peer, _, let receivedAt): driver.deliver(payload, from: peer, at: receivedAt)
         case .established(let peer, _, let address), .moved(let peer, let address):
+            hub.withLock { $0 }?.heard(peer, at: address)
             driver.input(.sessionEstablished(peer, address))
         case .failed(let peer, let reason):
             if reason == .notAdmitted { driver.input(.refused(by: peer)) }

@@ -14,6 +14,8 @@ package final class StreamHub: Sendable {
 
     private struct State {
         var contacts: [PeerID: Contact] = [:]
+        /// Where known peers were last heard over datagrams.
+        var heardAt: [PeerID: NetworkAddress] = [:]
         var links: [LinkKey: StreamLink] = [:]
         var order: [LinkKey] = []
         var hellos = HelloGuard()
@@ -25,6 +27,14 @@ package final class StreamHub: Sendable {
         var server: (any Channel)?
         var isClosed = false
         var policy = AdmissionPolicy.open
+
+        /// The addresses of a contact in the order in which they are tried.
+        func candidates(_ contact: Contact) -> [NetworkAddress] {
+            let heardHost = heardAt[contact.peer]?.withPort(0)
+            return CandidateAddresses(
+                contact.addresses, lastGood: contact.addresses.first { $0.withPort(0) == heardHost }, sendsIPv6: true
+            ).all
+        }
     }
 
     private let identity: LocalIdentity
@@ -123,6 +133,11 @@ package final class StreamHub: Sendable {
         try await send(ByteBuffer(bytes: message), to: peer, class: trafficClass)
     }
 
+    /// A peer's datagrams come from there: of its addresses those of this host are tried first.
+    package func heard(_ peer: PeerID, at address: NetworkAddress) {
+        state.withLock { if $0.contacts[peer] != nil { $0.heardAt[peer] = address } }
+    }
+
     /// Closes all streams with a peer and fails what waits; a later send dials again.
     package func disconnect(_ peer: PeerID) {
         let links = state.withLock { state in state.order.filter { $0.peer == peer }.compactMap { state.links[$0] } }
@@ -204,12 +219,7 @@ package final class StreamHub: Sendable {
         while link.wantsConnection() {
             if state.withLock({ $0.isClosed }) { return link.failOutbox(.closed) }
             if let contact = state.withLock({ $0.policy.keeps(link.peer) ? $0.contacts[link.peer] : nil }) {
-                for address in contact.addresses where link.wantsConnection() {
-                    do { return try await connect(link, contact, address) } catch {
-                        if case StreamHandshakeError.outdated(let newest) = error { raiseFloor(of: link, to: newest) }
-                        reason = "\(address): \(error)"
-                    }
-                }
+                do { if try await connect(link, contact) { return } } catch { reason = "\(error)" }
             }
             guard MonotonicClock.now < giveUpAt else {
                 return link.failOutbox(.unreachable(link.peer, reason: reason))
@@ -238,27 +248,57 @@ package final class StreamHub: Sendable {
         }
     }
 
-    private func connect(_ link: StreamLink, _ contact: Contact, _ address: NetworkAddress) async throws {
+    /// Connects to whichever of the contact's addresses answers first and proves to be the peer; `false` if there is no
+    /// address, or no need any more.
+    private func connect(_ link: StreamLink, _ contact: Contact) async throws -> Bool {
+        var addresses = state.withLock { $0.candidates(contact) }
+        let race = AddressRace(stagger: CandidateAddresses.stagger) { try await self.open($0) }
+        while !addresses.isEmpty, link.wantsConnection() {
+            let (channel, address) = try await race.run(addresses)
+            do {
+                try await greet(channel, link, contact, address)
+                return true
+            } catch {
+                channel.close(promise: nil)
+                if case StreamHandshakeError.outdated(let newest) = error { raiseFloor(of: link, to: newest) }
+                addresses.removeAll { $0 == address }
+                // Another machine may have the address where we are.
+                guard !addresses.isEmpty else { throw AddressRace.Failure(address: address, underlying: error) }
+            }
+        }
+        return false
+    }
+
+    private func open(_ address: NetworkAddress) async throws -> any Channel {
         guard let socket = address.socketAddress else { throw AddressError(text: address.description) }
-        let loop = group.next()
-        let done = loop.makePromise(of: Void.self)
-        let timeout = TimeAmount.nanoseconds(configuration.attemptTimeout.nanoseconds)
-        let channel: any Channel
-        do {
-            channel = try await ClientBootstrap(group: loop)
-                .connectTimeout(timeout)
+        let connecting = ConnectingChannel()
+        return try await withTaskCancellationHandler {
+            try await ClientBootstrap(group: group.next())
+                .connectTimeout(.nanoseconds(configuration.attemptTimeout.nanoseconds))
                 .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try self.prepare(channel, link, contact, address, done)
+                    connecting.set(channel)
+                    return channel.eventLoop.makeCompletedFuture {
+                        try SocketTuning.apply(to: channel, remote: address, isShaped: self.shaper != nil)
                     }
                 }
                 .connect(to: socket).get()
-        } catch {
-            done.fail(error)
-            throw error
+        } onCancel: {
+            connecting.cancel()
         }
+    }
+
+    private func greet(
+        _ channel: any Channel, _ link: StreamLink, _ contact: Contact, _ address: NetworkAddress
+    ) async throws {
+        let loop = channel.eventLoop
+        let done = loop.makePromise(of: Void.self)
         link.beganHandshake(channel)
-        let alarm = loop.scheduleTask(in: timeout) { channel.close(promise: nil) }
+        loop.execute {
+            do { try self.prepare(channel, link, contact, address, done) } catch { done.fail(error) }
+        }
+        let alarm = loop.scheduleTask(in: .nanoseconds(configuration.attemptTimeout.nanoseconds)) {
+            channel.close(promise: nil)
+        }
         defer { alarm.cancel() }
         try await done.futureResult.get()
     }
@@ -267,7 +307,7 @@ package final class StreamHub: Sendable {
         _ channel: any Channel, _ link: StreamLink, _ contact: Contact, _ address: NetworkAddress,
         _ done: EventLoopPromise<Void>
     ) throws {
-        try SocketTuning.apply(to: channel, remote: address, isShaped: shaper != nil)
+        guard channel.isActive else { throw ChannelError.eof }
         guard let ephemeral = AgreementKey(secret: SystemEntropy().secretBytes(count: 32)) else {
             throw HandshakeError.weakKey
         }
