@@ -18,6 +18,13 @@ struct Doubt: Sendable {
     var exact = 0
     /// Attested sessions before the claim is not believed.
     let maximumAttempts: Int
+
+    /// Attempts, each after twice the pause before: half a minute, in which a busy machine is in time once.
+    static let usualAttempts = 4
+
+    /// Whether what was not borne out says something of the peer. A train that this machine sent up to 25 ms late counts, but a machine
+    /// that is so late now and then is also later when it reads the report: a single such train says more of it than of the peer.
+    var hasEvidence: Bool { exact > 0 || decisive > 1 }
 }
 
 /// What a peer may be believed to receive.
@@ -38,7 +45,7 @@ extension Probing {
                 return claim
             }
             // Another chance with every measurement: the machine may have been busy, or the link has become faster.
-            let attempts = link.isContradicted ? 1 : Self.attempts
+            let attempts = link.isContradicted ? 1 : Doubt.usualAttempts
             doubt(claim, of: peer, borneOut: proof.rate, attempts: attempts, isSuspicion: link.isContradicted, at: now)
             if link.isContradicted { return proof.rate }
         } else {
@@ -48,7 +55,7 @@ extension Probing {
         if isSuspicious(claim, lateness: result.sendLateness ?? .zero, bound: bound, link) {
             let isLong = (result.sendBoundTime ?? .zero) >= Self.longEnough
             doubt(
-                claim, of: peer, borneOut: min(bound, claim), isBoundLong: isLong, attempts: Self.attempts,
+                claim, of: peer, borneOut: min(bound, claim), isBoundLong: isLong, attempts: Doubt.usualAttempts,
                 isSuspicion: true, at: now)
         } else if links[peer]?.proof == nil {
             links[peer]?.doubt = nil
@@ -72,7 +79,7 @@ extension Probing {
         guard let link = links[peer], link.measuredAt != nil, !isNear(link),
             generator.unit() < configuration.attestedShare
         else { return }
-        doubt(claim, of: peer, borneOut: .zero, attempts: Self.attempts, isSuspicion: false, at: now)
+        doubt(claim, of: peer, borneOut: .zero, attempts: Doubt.usualAttempts, isSuspicion: false, at: now)
     }
 
     private mutating func doubt(
@@ -120,11 +127,11 @@ extension Probing {
         doubt.nextAttempt = now + pause * (1 + generator.unit())
         links[peer]?.doubt = doubt
         // What is less than a lie of twice as much is more likely a busy machine, and gets more time.
-        let isGross = Self.exceeds(doubt.claim, doubt.borneOut, Self.gross)
-        guard doubt.attempts >= (isGross ? doubt.maximumAttempts : Self.attempts * 3) else { return }
+        let isGross = Self.exceeds(doubt.claim, doubt.borneOut, Self.gross) && doubt.hasEvidence
+        guard doubt.attempts >= (isGross ? doubt.maximumAttempts : Doubt.usualAttempts * 3) else { return }
         links[peer]?.doubt = nil
         // If this end could not keep the pace, nothing is known against the peer.
-        guard isGross ? doubt.decisive > 0 : doubt.exact >= Self.attempts, doubt.borneOut > .zero else { return }
+        guard isGross || doubt.exact >= Doubt.usualAttempts, doubt.borneOut > .zero else { return }
         settle(doubt.borneOut, of: peer, isContradicted: true, at: now)
     }
 
@@ -152,7 +159,7 @@ extension Probing {
     func publishedRate(_ link: ProbedLink, at now: Instant) -> Bandwidth? {
         guard let doubt = link.doubt, doubt.isSuspicion else { return link.sendBandwidth }
         guard now >= doubt.since + Self.patience else { return nil }
-        let isGross = doubt.decisive > 0 && Self.exceeds(link.sendBandwidth, doubt.borneOut, Self.gross)
+        let isGross = doubt.hasEvidence && Self.exceeds(link.sendBandwidth, doubt.borneOut, Self.gross)
         return isGross ? doubt.borneOut : link.sendBandwidth
     }
 
@@ -170,8 +177,6 @@ extension Probing {
     private static let longEnough = Duration.milliseconds(50)
     /// The pause before an attempt is at most this power of two times the first one: about a minute.
     private static let longestPause = 5
-    /// Attempts, each after twice the pause before: half a minute, in which a busy machine is in time once.
-    private static let attempts = 4
     /// Longer than the attempts take.
     private static let patience = Duration.seconds(45)
 }
