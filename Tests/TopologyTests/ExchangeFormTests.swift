@@ -146,4 +146,65 @@ struct ExchangeFormTests {
         #expect(tail < 0.05, "\(report)")
         #expect(errors[errors.count / 2] < 0.002, "\(report)")
     }
+
+    /// The first and the last of equal pieces say as much as all of them.
+    @Test(arguments: [true, false]) func piecesBetweenTheFirstAndTheLastTellNothing(isCutAlike: Bool) {
+        var inLevels = 0
+        for seed: UInt64 in 0..<40 {
+            guard let (problem, layout) = Self.randomLayout(seed: seed, isCutAlike: isCutAlike) else { continue }
+            let tables = CostTables(problem)
+            let finishes = layout.pipelines.map { pipeline in
+                pipeline.indices.map { 1 + 0.1 * Double((pipeline[$0].peer * 7) % 11) - 0.05 * Double($0) }
+            }
+            let all = GradientExchange(layout: layout, tables: tables)
+            let few = GradientExchange(layout: layout, tables: tables, omitsPieces: true)
+            if all.segments.count > few.segments.count { inLevels += 1 }
+            for (left, right) in zip(all.ends(finishes: finishes).joined(), few.ends(finishes: finishes).joined()) {
+                #expect(abs(left - right) < 1e-9 * left, "\(left) and \(right), seed \(seed)")
+            }
+        }
+        #expect(inLevels > 10, "\(inLevels) layouts had pieces")
+    }
+
+    /// A limit changes nothing below it, and what is above may be refused.
+    @Test func aLimitOnlyRefusesWhatTakesLonger() {
+        var refused = 0
+        for seed: UInt64 in 0..<40 {
+            guard let (problem, layout) = Self.randomLayout(seed: seed, isCutAlike: false) else { continue }
+            let closedForm = ClosedForm(tables: CostTables(problem))
+            let finishes = layout.pipelines.enumerated().map { rank, pipeline in
+                closedForm.stageFinishes(
+                    pipeline, microBatches: layout.microBatches[rank], schedule: layout.schedule)
+            }
+            let whole = closedForm.exchangeFinish(layout, finishes: finishes)
+            #expect(closedForm.exchangeFinish(layout, finishes: finishes, limit: whole) == whole)
+            let below = closedForm.exchangeFinish(layout, finishes: finishes, limit: whole * 0.9)
+            #expect(below == whole || below == .infinity)
+            if below == .infinity { refused += 1 }
+        }
+        #expect(refused > 5, "\(refused) layouts were refused")
+    }
+
+    /// Levels may be refused, and half of the search knows direct exchanges alone, so that allowing levels costs no more than
+    /// half of the candidates.
+    @Test(arguments: [UInt64(3), 7, 11]) func levelsDoNotMakePlansWorse(seed: UInt64) throws {
+        var problem = RandomProblem.make(seed: seed, peers: 18, layers: 6, microBatches: 24, memoryBytes: 1e11)
+        problem.weighsSlices = true
+        let direct = try Planner.plan(problem, options: PlannerOptions(seed: seed, budget: 10_000)).objectiveSeconds
+        problem.exchangesInLevels = true
+        let levels = try Planner.plan(problem, options: PlannerOptions(seed: seed, budget: 20_000)).objectiveSeconds
+        #expect(levels < direct * 1.02, "\(levels) with levels, \(direct) without")
+    }
+
+    private static func randomLayout(seed: UInt64, isCutAlike: Bool) -> (PlanningProblem, Layout)? {
+        var generator = SeededGenerator(seed: seed)
+        var problem = RandomProblem.make(
+            seed: seed, peers: 6 + generator.index(below: 18), layers: 6, microBatches: 30, memoryBytes: 1e11)
+        problem.exchangesInLevels = true
+        for peer in problem.graph.nodes.indices where isCutAlike { problem.graph.nodes[peer].flopsPerSecond = 1e11 }
+        guard let layout = RandomProblem.layout(of: problem, schedule: .zeroBubble, generator: &generator),
+            layout.pipelines.count > 1
+        else { return nil }
+        return (problem, layout)
+    }
 }

@@ -5,6 +5,12 @@ package struct ClosedForm {
     var memo: Memo?
     /// How holders have divided their exchanges.
     private let divisions = ExchangeForm.Divisions()
+    private let bottleneck = Bottleneck()
+
+    /// A layer whose exchange ended last: that of a similar layout probably ends last, too.
+    private final class Bottleneck {
+        var layer = 0
+    }
 
     /// Transfers of an exchange over shared access links up to which it is simulated rather than bounded.
     private static let simulatedTransfers = 400
@@ -157,9 +163,14 @@ package struct ClosedForm {
 
     /// When the last peer has exchanged gradients and stepped, averaged over the local steps of one exchange.
     ///
-    /// - Parameter isRough: whether very many peers at few places may be priced by their places.
-    func exchangeFinish(_ layout: Layout, finishes: [[Double]], isRough: Bool = false) -> Double {
-        let exchange = GradientExchange(layout: layout, tables: tables, known: divisions)
+    /// - Parameters:
+    ///   - isRough: whether very many peers at few places may be priced by their places.
+    ///   - limit: what takes longer may be priced as infinite.
+    func exchangeFinish(
+        _ layout: Layout, finishes: [[Double]], isRough: Bool = false, limit: Double = .infinity
+    ) -> Double {
+        if limit.isFinite, exceeds(limit, layout, finishes: finishes) { return .infinity }
+        let exchange = GradientExchange(layout: layout, tables: tables, known: divisions, omitsPieces: true)
         if isRough, tables.localSteps == 1, let ends = exchange.endsByPlace(finishes: finishes) {
             return stepped(layout, ends: ends, finishes: finishes)
         }
@@ -176,6 +187,25 @@ package struct ClosedForm {
         let local = stepped(layout, ends: finishes, finishes: finishes)
         return (full + Double(tables.localSteps - 1) * local) / Double(tables.localSteps)
     }
+
+    /// Whether the exchange of a single layer's segment, over links that nothing else uses, ends after the limit.
+    private func exceeds(_ limit: Double, _ layout: Layout, finishes: [[Double]]) -> Bool {
+        guard layout.pipelines.count > 1, tables.localSteps == 1, !tables.sharesAccess,
+            tables.peers <= Self.mostPeersOfBottlenecks
+        else { return false }
+        let exchange = GradientExchange(
+            layout: layout, tables: tables, known: divisions, omitsPieces: true, layer: bottleneck.layer)
+        guard let segment = exchange.segments.first else { return false }
+        let ends = exchange.ends(finishes: finishes)
+        for (rank, stage) in segment.stages.enumerated() {
+            let held = layout.pipelines[rank][stage]
+            if ends[rank][stage] + tables.optimizerSeconds(held.layers, on: held.peer) > limit { return true }
+        }
+        return false
+    }
+
+    /// Beyond, exchanges are priced by places, which is quick.
+    private static let mostPeersOfBottlenecks = 160
 
     private func bounded(_ layout: Layout, _ exchange: GradientExchange, finishes: [[Double]]) -> Double {
         var finishes = finishes
@@ -212,7 +242,10 @@ package struct ClosedForm {
                 ends[rank][end] = max(ends[rank][end], first + seconds(there, pipeline[0].peer, pipeline[end].peer))
             }
             for (index, stage) in pipeline.enumerated() {
-                last = max(last, ends[rank][index] + tables.optimizerSeconds(stage.layers, on: stage.peer))
+                let end = ends[rank][index] + tables.optimizerSeconds(stage.layers, on: stage.peer)
+                guard end > last else { continue }
+                last = end
+                bottleneck.layer = stage.layers.lowerBound
             }
         }
         return last

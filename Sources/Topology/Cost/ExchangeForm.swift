@@ -16,6 +16,9 @@ struct ExchangeForm: Hashable, Sendable {
     /// The part of the layers that each cluster adds up for all; 1 with swaps.
     let parts: [Double]
     let swaps: Bool
+    /// By cluster: a member's slice of what the cluster sends, and of what the cluster adds up.
+    private let slice: [Double]
+    private let added: [Double]
 
     /// Every holder by itself.
     init(slices: [Double]) {
@@ -23,6 +26,8 @@ struct ExchangeForm: Hashable, Sendable {
         sizes = Array(repeating: 1, count: slices.count)
         parts = slices
         swaps = false
+        slice = sizes.map { _ in 1 }
+        added = slices
     }
 
     private init(_ clusters: [Int], _ present: Present, swaps: Bool) {
@@ -30,18 +35,22 @@ struct ExchangeForm: Hashable, Sendable {
         for (index, cluster) in present.indices.enumerated() { dense[cluster] = index }
         self.clusters = clusters.map { dense[$0] }
         sizes = present.sizes
-        parts = swaps ? present.sizes.map { _ in 1 } : present.parts
+        let parts = swaps ? present.sizes.map { _ in 1 } : present.parts
+        self.parts = parts
         self.swaps = swaps
+        let slice = present.sizes.map { 1 / Double($0) }
+        self.slice = slice
+        added = parts.indices.map { parts[$0] * slice[$0] }
     }
 
     var isDirect: Bool { sizes.count == clusters.count && !swaps }
 
     /// The part of the layers that a member of a cluster sends to a mate, there and back.
-    func mateShare(_ cluster: Int) -> Double { 1 / Double(sizes[cluster]) }
+    func mateShare(_ cluster: Int) -> Double { slice[cluster] }
 
     /// The part of the layers that a holder sends to one in a cluster that adds up for all, and gets back from it.
     func share(from cluster: Int, addedUpBy adder: Int) -> Double {
-        parts[adder] / Double(sizes[cluster] * sizes[adder])
+        slice[cluster] * added[adder]
     }
 
     /// Equal pieces in which an exchange in levels is done, so that the links within clusters and those between them work at
@@ -59,24 +68,40 @@ struct ExchangeForm: Hashable, Sendable {
     /// Remembers divisions, for a search that meets holders in the same clusters again and again.
     final class Divisions {
         private struct Key: Hashable {
-            var clusters: [Int32]
+            /// By holder: its cluster; or by cluster: its holders.
+            var figures: [Int32]
             var bytes: Double
         }
 
         private var known: [Key: Division] = [:]
+        /// What is the best does not depend on which holder stands in which cluster.
+        private var choices: [Key: Choice] = [:]
         /// Divisions remembered; then all are forgotten.
         private static let limit = 50_000
 
         func division(
-            _ holders: [Int], bytes: Double, clusterings: [ExchangeClusters], _ compute: () -> Division
+            _ holders: [Int], bytes: Double, pieces: Int, weighsSlices: Bool, clusterings: [ExchangeClusters]
         ) -> Division {
-            var clusters: [Int32] = []
-            clusters.reserveCapacity(holders.count * clusterings.count)
-            for clustering in clusterings { for peer in holders { clusters.append(clustering.clusterOf[peer]) } }
-            let key = Key(clusters: clusters, bytes: bytes)
+            var key = Key(figures: [], bytes: bytes)
+            key.figures.reserveCapacity(holders.count * clusterings.count)
+            for clustering in clusterings { for peer in holders { key.figures.append(clustering.clusterOf[peer]) } }
             if let found = known[key] { return found }
+            var counts = Key(figures: [], bytes: bytes)
+            for (index, clustering) in clusterings.enumerated() {
+                let first = counts.figures.count
+                counts.figures += repeatElement(0, count: clustering.width)
+                for position in holders.indices {
+                    counts.figures[first + Int(key.figures[index * holders.count + position])] += 1
+                }
+            }
+            let choice =
+                choices[counts]
+                ?? Choice(
+                    holders, bytes: bytes, pieces: pieces, weighsSlices: weighsSlices, clusterings: clusterings)
             if known.count >= Self.limit { known.removeAll(keepingCapacity: true) }
-            let found = compute()
+            if choices.count >= Self.limit { choices.removeAll(keepingCapacity: true) }
+            choices[counts] = choice
+            let found = choice.division(holders, pieces: pieces, clusterings: clusterings)
             known[key] = found
             return found
         }
@@ -87,30 +112,48 @@ struct ExchangeForm: Hashable, Sendable {
     static func division(
         _ holders: [Int], bytes: Double, pieces: Int, weighsSlices: Bool, clusterings: [ExchangeClusters]
     ) -> Division {
-        var best: (clusters: [Int], present: Present, swaps: Bool)?
-        var direct = pieces
-        var seconds = Double.infinity
-        for (index, clustering) in clusterings.enumerated() {
-            let clusters = holders.map { Int(clustering.clusterOf[$0]) }
-            let present = Present(clusters, clustering)
-            let slices = present.slices(weighsSlices: weighsSlices)
-            if index == 0 { seconds = present.direct(bytes, slices: slices) }
-            // A single cluster is the direct exchange.
-            guard present.sizes.count > 1 else { continue }
-            let areAlone = present.sizes.allSatisfy { $0 == 1 }
-            for swaps in areAlone ? [true] : [false, true] {
-                for count in 0..<(areAlone ? 1 : pieces) {
-                    let value = present.levels(bytes, swaps: swaps, direct: count, of: pieces, slices: slices)
-                    if value < seconds * (1 - 1e-9) {
+        Choice(holders, bytes: bytes, pieces: pieces, weighsSlices: weighsSlices, clusterings: clusterings)
+            .division(holders, pieces: pieces, clusterings: clusterings)
+    }
+
+    /// What a division follows from, for all holders of which equally many stand in each cluster.
+    private struct Choice {
+        /// `nil` if all pieces are exchanged directly.
+        private var clustering: Int?
+        private var swaps = false
+        private var direct: Int
+
+        init(
+            _ holders: [Int], bytes: Double, pieces: Int, weighsSlices: Bool, clusterings: [ExchangeClusters]
+        ) {
+            direct = pieces
+            var seconds = Double.infinity
+            for (index, clustering) in clusterings.enumerated() {
+                let present = Present(holders.map { Int(clustering.clusterOf[$0]) }, clustering)
+                let slices = present.slices(weighsSlices: weighsSlices)
+                if index == 0 { seconds = present.direct(bytes, slices: slices) }
+                // A single cluster is the direct exchange.
+                guard present.sizes.count > 1 else { continue }
+                let areAlone = present.sizes.allSatisfy { $0 == 1 }
+                for swaps in areAlone ? [true] : [false, true] {
+                    for count in 0..<(areAlone ? 1 : pieces) {
+                        let value = present.levels(bytes, swaps: swaps, direct: count, of: pieces, slices: slices)
+                        guard value < seconds * (1 - 1e-9) else { continue }
                         seconds = value
-                        best = (clusters, present, swaps)
+                        self.clustering = index
+                        self.swaps = swaps
                         direct = count
                     }
                 }
             }
         }
-        return Division(
-            form: best.map { ExchangeForm($0.clusters, $0.present, swaps: $0.swaps) }, direct: direct)
+
+        func division(_ holders: [Int], pieces: Int, clusterings: [ExchangeClusters]) -> Division {
+            guard let clustering else { return Division(form: nil, direct: pieces) }
+            let clusters = holders.map { Int(clusterings[clustering].clusterOf[$0]) }
+            return Division(
+                form: ExchangeForm(clusters, Present(clusters, clusterings[clustering]), swaps: swaps), direct: direct)
+        }
     }
 }
 

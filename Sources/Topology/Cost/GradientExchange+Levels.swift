@@ -1,6 +1,6 @@
 extension GradientExchange {
     /// The four steps of an exchange in levels.
-    private enum Step {
+    enum Step {
         /// Gradients to the mates in the cluster.
         case gradients
         /// The cluster's sum to the other clusters.
@@ -13,6 +13,11 @@ extension GradientExchange {
 
     /// `scatter` and `gather` for exchanges of which some are in levels: `gathered` becomes when each rank has all slices of
     /// each segment.
+    ///
+    /// Only the first and the last of the equal pieces of a segment need be followed. They are ready for the first step all at
+    /// once, and take equally long over any link, so that piece k leaves a link at max over j ≤ k of r(j) + (k − j + 1) d, d
+    /// being its time and r(j) when piece j is ready. If r is convex in j, one of j = 0 and j = k is the greatest, and the
+    /// result is convex again; so is when the piece has come from all (a maximum), which is r of the next step.
     ///
     /// Exact where all pipelines are cut alike. Otherwise two neighbouring segments that the same two peers hold are taken to
     /// be sent step by step and in order, whichever is ready first.
@@ -73,19 +78,11 @@ extension GradientExchange {
         if step == .totals, form.swaps { return }
         let factor = tables.plainLinks.isEmpty ? tables.compression.gradientFactor : 1
         let bytes = segments[index].bytes * factor
+        let omitted = Double(segments[index].omitted)
         let gathered = scratch.gathered + index * replicas
         for cluster in form.sizes.indices {
             if step == .gradients || step == .slices, form.sizes[cluster] == 1 { continue }
-            for other in 0..<replicas {
-                let isMate = form.clusters[other] == cluster
-                switch step {
-                case .gradients, .slices: row[other] = isMate ? bytes * form.mateShare(cluster) : -1
-                case .sums:
-                    row[other] = isMate ? -1 : bytes * form.share(from: cluster, addedUpBy: form.clusters[other])
-                case .totals:
-                    row[other] = isMate ? -1 : bytes * form.share(from: form.clusters[other], addedUpBy: cluster)
-                }
-            }
+            form.row(step, of: cluster, bytes: bytes, into: &row)
             for rank in 0..<replicas where form.clusters[rank] == cluster {
                 let ready = scratch.reduced[index * replicas + rank]
                 let first = (block * replicas + rank) * replicas
@@ -97,14 +94,37 @@ extension GradientExchange {
                     for other in 0..<replicas {
                         let sent = row[other]
                         let free = busy[other]
-                        let from = ready > free ? ready : free
-                        let end = from + sent * seconds[other]
+                        let takes = sent * seconds[other]
+                        let idle = free + omitted * takes
+                        let from = ready > idle ? ready : idle
+                        let end = from + takes
                         let arrival = end + latency[other]
                         let known = gathered[other]
                         busy[other] = sent >= 0 ? end : free
                         gathered[other] = sent >= 0 && arrival > known ? arrival : known
                     }
                 }
+            }
+        }
+    }
+}
+
+extension ExchangeForm {
+    /// What a member of a cluster sends to each rank in a step; negative where it sends nothing.
+    fileprivate func row(
+        _ step: GradientExchange.Step, of cluster: Int, bytes: Double, into row: inout [Double]
+    ) {
+        let mate = step == .gradients || step == .slices ? bytes * mateShare(cluster) : -1
+        switch step {
+        case .gradients, .slices:
+            for other in clusters.indices { row[other] = clusters[other] == cluster ? mate : -1 }
+        case .sums:
+            for other in clusters.indices {
+                row[other] = clusters[other] == cluster ? -1 : bytes * share(from: cluster, addedUpBy: clusters[other])
+            }
+        case .totals:
+            for other in clusters.indices {
+                row[other] = clusters[other] == cluster ? -1 : bytes * share(from: clusters[other], addedUpBy: cluster)
             }
         }
     }

@@ -11,6 +11,8 @@ struct GradientExchange {
         var stages: [Int]
         /// Gradient bytes, of the piece if it is one.
         var bytes: Double
+        /// Pieces of the same kind that come right before this one and are left out.
+        var omitted = 0
     }
 
     let layout: Layout
@@ -21,8 +23,14 @@ struct GradientExchange {
     /// By segment: how it is exchanged, `nil` if every holder exchanges with every other.
     let forms: [ExchangeForm?]
 
-    /// - Parameter known: how holders divided their exchanges before.
-    init(layout: Layout, tables: CostTables, known: ExchangeForm.Divisions? = nil) {
+    /// - Parameters:
+    ///   - known: how holders divided their exchanges before.
+    ///   - omitsPieces: whether only the first and the last of equal pieces are wanted, which is enough for `ends`.
+    ///   - layer: the only layer whose segment is wanted; the others' links are then as good as idle.
+    init(
+        layout: Layout, tables: CostTables, known: ExchangeForm.Divisions? = nil, omitsPieces: Bool = false,
+        layer: Int? = nil
+    ) {
         self.layout = layout
         self.tables = tables
         var partials: [Double] = []
@@ -37,63 +45,15 @@ struct GradientExchange {
             forms = []
             return
         }
-        var segments: [Segment] = []
-        var stages = Array(repeating: 0, count: layout.pipelines.count)
-        var start = 0
-        while start < tables.layers {
-            var end = tables.layers
-            for (rank, pipeline) in layout.pipelines.enumerated() {
-                end = min(end, pipeline[stages[rank]].layers.upperBound)
-            }
-            segments.append(Segment(layers: start..<end, stages: stages, bytes: tables.gradientBytes(start..<end)))
-            for (rank, pipeline) in layout.pipelines.enumerated() where pipeline[stages[rank]].layers.upperBound == end
-            {
-                stages[rank] += 1
-            }
-            start = end
-        }
+        let segments = layer.map { [Self.segment(of: $0, layout, tables)] } ?? Self.segments(of: layout, tables)
         guard !tables.exchangeClusters.isEmpty, !layout.exchangesDirectly else {
             self.segments = segments
             forms = segments.map { _ in nil }
             return
         }
-        (self.segments, forms) = Self.divided(segments, layout: layout, tables: tables, known: known)
+        (self.segments, forms) = Self.divided(
+            segments, layout: layout, tables: tables, known: known, omitsPieces: omitsPieces)
     }
-
-    /// The segments, those that are exchanged in levels in pieces, what goes directly before the rest.
-    private static func divided(
-        _ segments: [Segment], layout: Layout, tables: CostTables, known: ExchangeForm.Divisions?
-    ) -> (segments: [Segment], forms: [ExchangeForm?]) {
-        let pieces = tables.peers <= mostPeersOfPieces ? ExchangeForm.pieces : 1
-        var divided: [Segment] = []
-        var forms: [ExchangeForm?] = []
-        for segment in segments {
-            let holders = segment.stages.enumerated().map { layout.pipelines[$0][$1].peer }
-            let bytes = segment.bytes * tables.compression.gradientFactor
-            func divide() -> ExchangeForm.Division {
-                ExchangeForm.division(
-                    holders, bytes: bytes, pieces: pieces, weighsSlices: tables.weighsSlices,
-                    clusterings: tables.exchangeClusters)
-            }
-            let division =
-                known?.division(holders, bytes: bytes, clusterings: tables.exchangeClusters, divide) ?? divide()
-            var piece = segment
-            if division.direct > 0 {
-                piece.bytes = segment.bytes * Double(division.direct) / Double(pieces)
-                divided.append(piece)
-                forms.append(nil)
-            }
-            piece.bytes = segment.bytes / Double(pieces)
-            for _ in division.direct..<pieces {
-                divided.append(piece)
-                forms.append(division.form)
-            }
-        }
-        return (divided, forms)
-    }
-
-    /// Peers up to which an exchange in levels is done in pieces; larger swarms are priced by places, each segment whole.
-    private static let mostPeersOfPieces = 160
 
     /// The form of a segment's exchange, direct ones included.
     func form(of index: Int) -> ExchangeForm { forms[index] ?? ExchangeForm(slices: slices(of: segments[index])) }

@@ -33,7 +33,9 @@ package enum Baselines {
             }
             for (name, table) in found where table.stages.allSatisfy({ $0.count == shape.replicas }) {
                 let peers = (0..<shape.replicas).map { replica in table.stages.map { $0[replica] } }
-                guard let (layout, seconds) = Self.best(of: peers, tables: tables, problem: problem),
+                guard
+                    let (layout, seconds) = Self.best(
+                        of: peers, tables: tables, problem: problem, limit: best?.seconds ?? .infinity),
                     seconds < best?.seconds ?? .infinity
                 else { continue }
                 best = ("\(name), \(shape.stages) stages", layout, seconds)
@@ -55,7 +57,7 @@ package enum Baselines {
     }
 
     private static func best(
-        of peers: [[Int]], tables: CostTables, problem: PlanningProblem
+        of peers: [[Int]], tables: CostTables, problem: PlanningProblem, limit: Double = .infinity
     ) -> (layout: Layout, seconds: Double)? {
         var best: (layout: Layout, seconds: Double)?
         for schedule in problem.schedule.map({ [$0] }) ?? PlanSchedule.allCases {
@@ -70,7 +72,7 @@ package enum Baselines {
                         : builder.pipeline(pipeline, share: share)
                 }
                 guard pipelines.count == peers.count else { continue }
-                let (layout, seconds) = builder.price(pipelines)
+                let (layout, seconds) = builder.price(pipelines, limit: min(limit, best?.seconds ?? .infinity))
                 if seconds < best?.seconds ?? .infinity { best = (layout, seconds) }
                 guard !tables.exchangeClusters.isEmpty else { continue }
                 var direct = layout

@@ -1,8 +1,15 @@
 /// Plans for the shortest iteration: search under the closed form, refinement and judgement under the simulator.
+///
+/// Where gradients may be exchanged in levels, a second search knows direct exchanges alone. Its candidates cost a fraction,
+/// so it gets farther, and what it finds are starts for the first. Which of the two gets more of the time depends on what
+/// they find.
 struct IterationPlanner {
     private let problem: PlanningProblem
     private let tables: CostTables
     private var search: IterationSearch
+    private var direct: IterationSearch?
+    /// Seconds of the direct search's best that the other one has taken over.
+    private var adopted = Double.infinity
     private let budget: Int
     private let isShort: Bool
     private let exactNodes: Int
@@ -26,27 +33,75 @@ struct IterationPlanner {
             ? options.exactNodes ?? (options.budget == nil ? Self.usualExactNodes : 0) : 0
         search = IterationSearch(
             problem, tables: tables, seed: options.seed, effort: min(budget, usual), warmStarts: warmStarts)
+        if !tables.exchangeClusters.isEmpty, warmStarts.isEmpty, tables.peers <= Self.mostPeersOfTwo {
+            var plain = problem
+            plain.exchangesInLevels = false
+            direct = IterationSearch(
+                plain, tables: CostTables(plain), seed: options.seed, effort: min(budget, usual))
+        }
     }
+
+    /// Peers up to which exchanges in levels are priced link by link, and therefore dear.
+    private static let mostPeersOfTwo = 160
+    /// How much dearer a candidate is in levels, about.
+    private static let costOfLevels = 3
+    /// How much better one search must be for three quarters of the time rather than half; a guess.
+    private static let advantage = 1.01
 
     /// Candidates of a search that must not take longer than about a second.
     private static let shortBudget = 30_000
     /// About three seconds.
     private static let usualExactNodes = 1_000_000
 
-    var evaluations: Int { search.steps }
+    var evaluations: Int { search.steps + (direct?.steps ?? 0) }
 
-    var isFinished: Bool { search.steps >= budget }
+    var isFinished: Bool { evaluations >= budget }
 
     mutating func advance(_ count: Int) {
-        guard !isFinished else { return }
-        search.advance(min(count, budget - search.steps))
+        let count = min(count, budget - evaluations)
+        guard count > 0 else { return }
+        guard var direct else { return search.advance(count) }
+        self.direct = nil
+        if direct.steps <= search.steps * Self.costOfLevels * share(direct) / (4 - share(direct)) {
+            let round = direct.round
+            direct.advance(count)
+            if direct.round > max(round, direct.firstRounds), let best = direct.elite.first, best.seconds < adopted {
+                adopted = best.seconds
+                search.adopt(best.arrangement)
+            }
+        } else {
+            search.advance(count)
+        }
+        self.direct = direct
     }
+
+    /// Quarters of the time for the direct search.
+    private func share(_ direct: IterationSearch) -> Int {
+        guard search.round > search.firstRounds, direct.round > direct.firstRounds,
+            let levels = search.champions.first?.seconds, let best = direct.elite.first?.seconds
+        else { return 2 }
+        return best > levels * Self.advantage ? 1 : levels > best * Self.advantage ? 3 : 2
+    }
+
+    /// What the searches have found, best first, with what levels are only said to take last.
+    private var candidates: [Layout] {
+        var known = search.champions
+        for (layout, _, seconds) in direct?.elite.prefix(Self.directCandidates) ?? [] {
+            var layout = layout
+            layout.exchangesDirectly = true
+            known.append((layout, seconds))
+        }
+        known.sort { $0.seconds < $1.seconds }
+        return known.map(\.layout) + search.elite.map(\.layout)
+    }
+
+    private static let directCandidates = 4
 
     /// The best plan so far under the simulator.
     func result() throws(PlanningError) -> (
         layout: Layout, trace: IterationTrace, bound: Double, isOptimal: Bool
     ) {
-        guard search.hasFound else {
+        guard search.hasFound || direct?.hasFound == true else {
             if let error = budgetOfCost.nothingFound { throw error }
             throw PlanningError(
                 .tooLittleMemory,
@@ -58,12 +113,12 @@ struct IterationPlanner {
         let isSmall = tables.peers <= 8 && tables.microBatches <= 64
         var measurements = isSmall ? min(6_000, budget / 4) : max(40, 60_000 / max(1, tables.microBatches * 8))
         // A short search judges the best three only.
-        for candidate in search.elite.prefix(isShort ? 3 : search.elite.count) {
-            let used = Set(candidate.layout.peers)
+        for candidate in candidates.prefix(isShort ? 3 : search.elite.count) {
+            let used = Set(candidate.peers)
             let refinement = Refinement(
                 tables: tables, spares: (0..<tables.peers).filter { !used.contains($0) }, swapsPeers: isSmall,
                 budget: budgetOfCost)
-            var start = candidate.layout
+            var start = candidate
             if !isSmall {
                 // The simulator is too dear to lead a search over many stages: the closed form leads, it judges.
                 var closedForm = ClosedForm(tables: tables)
@@ -93,7 +148,7 @@ struct IterationPlanner {
             isOptimal = exact.run()
             best = exact.best ?? known
         }
-        let layout = CompressionChoice(tables: tables).relaxed(best ?? search.elite[0].layout)
+        let layout = CompressionChoice(tables: tables).relaxed(best ?? candidates[0])
         let trace = IterationSimulator.run(layout, tables: tables)
         // Links that are left plain for the sake of accuracy cost a little time.
         isOptimal = isOptimal && layout.plainLinks.isEmpty

@@ -4,38 +4,44 @@ internal import Primitives
 /// best candidates are then refined and judged by the simulator.
 struct IterationSearch {
     private let problem: PlanningProblem
-    private let tables: CostTables
+    let tables: CostTables
     private let freedom: Arrangement.Freedom
     private let affinity: Affinity
-    private let budget: CostBudget
-    private var builders: [LayoutBuilder]
+    let budget: CostBudget
+    var builders: [LayoutBuilder]
+    /// The one that refuses levels in exchanges, if the others do not.
+    var directBuilder: Int?
     private var generator: SeededGenerator
     private var starts: [Arrangement]
     /// Where the rounds begin, each with the best that was found from it.
-    private var islands: [Island] = []
-    private var island = 0
-    private var roundBest: (arrangement: Arrangement, seconds: Double)?
-    private var round = 0
+    var islands: [Island] = []
+    var island = 0
+    var roundBest: (layout: Layout, arrangement: Arrangement, seconds: Double)?
+    private(set) var round = 0
+    /// Short rounds before the longer ones: one for each island.
+    private(set) var firstRounds = 0
     private var step = 0
     private var stepsOfRound = 1
     private var temperature = 0.0
     private var cooling = 1.0
-    private var builder = 0
+    var builder = 0
     private var arrangement = Arrangement(pipelines: [], spares: [])
-    private var pipelines: [LayoutBuilder.Pipeline] = []
+    var pipelines: [LayoutBuilder.Pipeline] = []
     private var seconds = Double.infinity
     /// The best candidates so far, best first.
     private(set) var elite: [(layout: Layout, arrangement: Arrangement, seconds: Double)] = []
     private(set) var steps = 0
     private let eliteCount: Int
+    /// What the best of rounds take under the simulator, where the closed form is not exact; best first.
+    var champions: [(layout: Layout, seconds: Double)] = []
     /// Whether the search begins with a plan in force: it then stays near, in short and cool rounds.
-    private var isWarm = false
+    var isWarm = false
 
     /// Peers up to which every candidate's micro-batches are followed.
     private static let exactPeers = 160
     /// Peers times micro-batches up to which that is done.
     private static let exactTasks = 100_000
-    private static let islandCount = 12
+    static let islandCount = 12
     /// How much longer rounds are after an island's first. Chosen from ten trials of length and heat with two seeds each on the
     /// world-wide 64 peers, 10 s of CPU time: 4 times gave 6.88 to 7.25 s, 12 to 50 times 6.71 to 7.32 s. The seeds differ by
     /// as much as the settings do, so this is little better than a guess.
@@ -43,18 +49,26 @@ struct IterationSearch {
     /// The same for a search that begins with a plan in force. Over five leavers of the world-wide 64 peers 30,000 candidates
     /// gave 7.00 s on average with rounds as long as the first, 6.92 s three times and 6.96 s eight times as long.
     private static let warmRoundLength = 3
+    /// The same for exchanges in levels, whose candidates are several times as dear.
+    private static let levelRoundLength = 4
+    /// Islands that get one of the first longer rounds each, where candidates are dear.
+    private static let knownIslands = 3
+    /// How much slower than the best a start may be to get a round, where candidates are dear. First rounds gain 3 to 11 %.
+    private static let hopeless = 1.15
     private static let hot = 0.05
     private static let cold = 0.0005
     /// Peers up to which the order of groups is searched before single peers are.
     private static let groupedPeers = 16...256
 
     /// A start with the best arrangement that rounds have made of it.
-    private struct Island {
+    struct Island {
         let start: Arrangement
         var best: Arrangement
         var seconds: Double
         /// The schedule of the best.
         var builder: Int
+        /// Whether one of the longer rounds has begun here.
+        var isKnown = false
     }
 
     /// - Parameter effort: candidates that the whole search will see, about.
@@ -70,6 +84,7 @@ struct IterationSearch {
         builders = schedules.map { LayoutBuilder(tables: tables, schedule: $0) }
         // Among peers that stand in no clusters, holders that add up near ones first may find worse plans than without.
         if !tables.exchangeClusters.isEmpty, let first = schedules.first {
+            directBuilder = builders.count
             builders.append(LayoutBuilder(tables: tables, schedule: first, exchangesDirectly: true))
         }
         let isRough =
@@ -128,11 +143,11 @@ struct IterationSearch {
         arrangement = next
         pipelines = built
         seconds = value
-        if value < roundBest?.seconds ?? .infinity { roundBest = (next, value) }
+        if value < roundBest?.seconds ?? .infinity { roundBest = (layout, next, value) }
         remember(layout, next, value)
     }
 
-    private mutating func build(_ next: Arrangement, changed: [Int]?) -> [LayoutBuilder.Pipeline]? {
+    mutating func build(_ next: Arrangement, changed: [Int]?) -> [LayoutBuilder.Pipeline]? {
         let share = (tables.microBatches + next.pipelines.count - 1) / next.pipelines.count
         var built: [LayoutBuilder.Pipeline] = []
         if let changed, pipelines.count == next.pipelines.count {
@@ -160,7 +175,7 @@ struct IterationSearch {
         return builders[builder].pipeline(peers, share: share)
     }
 
-    private mutating func remember(_ layout: Layout, _ arrangement: Arrangement, _ value: Double) {
+    mutating func remember(_ layout: Layout, _ arrangement: Arrangement, _ value: Double) {
         guard value.isFinite, elite.count < eliteCount || value < elite[elite.count - 1].seconds else { return }
         let separatesByValue = problem.graph.count > 8
         for known in elite {
@@ -244,6 +259,7 @@ struct IterationSearch {
             return ofShape[shape, default: 0] <= 2
         }
         islands = Array(islands.prefix(Self.islandCount))
+        firstRounds = islands.count
         starts = []
     }
 
@@ -266,39 +282,48 @@ struct IterationSearch {
     private mutating func beginRound() {
         step = 0
         guard !islands.isEmpty else { return }
-        if let roundBest, roundBest.seconds < islands[island].seconds {
-            islands[island].best = roundBest.arrangement
-            islands[island].seconds = roundBest.seconds
-            islands[island].builder = builder
+        keepRoundBest()
+        if directBuilder != nil, !isWarm {
+            let best = islands.map(\.seconds).min() ?? 0
+            while round < firstRounds, islands[round].seconds > best * Self.hopeless { round += 1 }
         }
-        let passes = round / islands.count
-        let length = isWarm ? Self.warmRoundLength : passes == 0 ? 1 : Self.laterRoundLength
-        stepsOfRound = max(200, problem.graph.count * 40) * length
+        var length = isWarm ? Self.warmRoundLength : Self.laterRoundLength
         var heat = Self.hot / 10
-        if passes == 0 {
+        if round < firstRounds {
             // Structured starts are easily spoilt: their first round is a cool one.
             island = round
             builder = islands[island].builder
             arrangement = islands[island].start
+            if !isWarm { length = 1 }
         } else {
             let ranked = islands.indices.sorted { (islands[$0].seconds, $0) < (islands[$1].seconds, $1) }
             var rank = 0
             while rank + 1 < ranked.count, generator.index(below: 3) == 0 { rank += 1 }
             island = ranked[rank]
+            // There is time for so few long rounds in levels that the first ones are not left to chance.
+            let isFirst = directBuilder != nil && !isWarm && round - firstRounds < Self.knownIslands
+            if isFirst { island = ranked.first { !islands[$0].isKnown } ?? island }
+            islands[island].isKnown = true
             builder = islands[island].builder
             arrangement = islands[island].best
             switch generator.index(below: 8) {
             case 0..<6 where isWarm:
                 heat = Self.hot / (generator.index(below: 2) == 0 ? 5 : 20)
-            case 0:
+            case 0 where !isFirst:
                 heat = Self.hot
                 arrangement = islands[island].start
-            case 1:
+            case 1 where !isFirst:
                 builder = generator.index(below: builders.count)
             default:
                 heat = generator.index(below: 3) == 0 ? Self.hot / 3 : Self.hot
             }
+            if directBuilder != nil, !isWarm {
+                // What levels make dear to price is searched near the best; a direct search goes farther (`IterationPlanner`).
+                length = Self.levelRoundLength
+                heat = min(heat, Self.hot / 10)
+            }
         }
+        stepsOfRound = max(200, problem.graph.count * 40) * length
         pipelines = []
         roundBest = nil
         if let built = build(arrangement, changed: nil) {

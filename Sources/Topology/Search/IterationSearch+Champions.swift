@@ -1,0 +1,81 @@
+/// What rounds have found, judged, and what other searches have.
+extension IterationSearch {
+    /// Changes to a round's best that are looked at.
+    private static let refinements = 200
+    private static let championCount = 4
+    /// Islands beyond those that a search begins with.
+    private static let adoptedCount = 4
+
+    /// Takes the best of the round that has ended into its island.
+    mutating func keepRoundBest() {
+        guard let roundBest else { return }
+        let found = judged(roundBest.layout, roundBest.arrangement, roundBest.seconds, builder)
+        // What an island is worth before its first round is the closed form's word.
+        if found.seconds < islands[island].seconds || directBuilder != nil && round <= firstRounds {
+            islands[island].best = found.best
+            islands[island].seconds = found.seconds
+            islands[island].builder = found.builder
+        }
+    }
+
+    /// Takes what another search has found among its islands, in the place of the worst.
+    mutating func adopt(_ arrangement: Arrangement) {
+        guard !islands.isEmpty else { return }
+        let state = (builder, pipelines)
+        defer { (builder, pipelines) = state }
+        var found: Island?
+        for index in [0, directBuilder ?? 0] {
+            builder = index
+            pipelines = []
+            guard let built = build(arrangement, changed: nil) else { continue }
+            let (layout, seconds) = builders[index].price(built)
+            remember(layout, arrangement, seconds)
+            let value = judged(layout, arrangement, seconds, index).seconds
+            if value < found?.seconds ?? .infinity {
+                found = Island(start: arrangement, best: arrangement, seconds: value, builder: index)
+            }
+        }
+        guard let found else { return }
+        if islands.count < Self.islandCount + Self.adoptedCount {
+            islands.append(found)
+        } else if let worst = islands.indices.filter({ $0 != island }).max(by: {
+            islands[$0].seconds < islands[$1].seconds
+        }) {
+            islands[worst] = found
+        }
+    }
+
+    /// A round's best, refined if the round was a long one, and what it takes: under the simulator where it exchanges in levels. The closed form can be a
+    /// few percent too low there, and a search finds where it is.
+    private mutating func judged(
+        _ layout: Layout, _ arrangement: Arrangement, _ seconds: Double, _ builder: Int
+    ) -> (best: Arrangement, seconds: Double, builder: Int) {
+        guard directBuilder != nil, !builders[builder].isRough else { return (arrangement, seconds, builder) }
+        var closedForm = builders[builder].closedForm
+        closedForm.memo = ClosedForm.Memo()
+        let refined = Refinement(tables: tables, spares: [], swapsPeers: false, budget: budget).run(
+            layout, limit: round <= firstRounds ? 1 : Self.refinements, measure: closedForm.seconds)
+        let value =
+            layout.exchangesDirectly
+            ? refined.seconds : IterationSimulator.run(refined.layout, tables: tables).seconds
+        let position = champions.firstIndex { $0.seconds > value } ?? champions.count
+        if !champions.contains(where: { $0.layout == refined.layout }) {
+            champions.insert((refined.layout, value), at: position)
+            if champions.count > Self.championCount { champions.removeLast() }
+        }
+        // The next round can begin with cuts that the pipelines share.
+        let shared = Arrangement(refined.layout, peers: tables.peers)
+        var best = arrangement
+        if refined.layout != layout, shared.cuts != arrangement.cuts {
+            let state = (self.builder, pipelines)
+            defer { (self.builder, pipelines) = state }
+            self.builder = builder
+            pipelines = []
+            if let built = build(shared, changed: nil), builders[builder].price(built, limit: seconds).seconds < seconds
+            {
+                best = shared
+            }
+        }
+        return (best, value, builder)
+    }
+}
