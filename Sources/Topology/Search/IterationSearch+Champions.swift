@@ -36,13 +36,19 @@ extension IterationSearch {
             }
         }
         guard let found else { return }
+        _ = place(found)
+    }
+
+    /// Where an island has been put: beside the others, or in the place of the worst.
+    mutating func place(_ new: Island) -> Int {
         if islands.count < Self.islandCount + Self.adoptedCount {
-            islands.append(found)
-        } else if let worst = islands.indices.filter({ $0 != island }).max(by: {
-            islands[$0].seconds < islands[$1].seconds
-        }) {
-            islands[worst] = found
+            islands.append(new)
+            return islands.count - 1
         }
+        let others = islands.indices.filter { $0 != island }
+        let worst = others.max { islands[$0].seconds < islands[$1].seconds } ?? 0
+        islands[worst] = new
+        return worst
     }
 
     /// A round's best, refined if the round was a long one, and what it takes: under the simulator where it exchanges in levels. The closed form can be a

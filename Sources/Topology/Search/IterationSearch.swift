@@ -190,37 +190,64 @@ struct IterationSearch {
     /// Adds the best orders of groups for every shape, found by descent under the rough price.
     private mutating func orderGroups(trials: Int) {
         let shapes = Self.shapes(problem, peers: budget.mostPeers, layers: tables.layers)
-        let groupings = affinity.groupings.filter { (2...24).contains($0.count) }.prefix(2)
+        let groupings = orderedGroupings
         let share = trials / max(1, shapes.count * groupings.count)
         guard share > 0 else { return }
+        for shape in shapes where shape.stages > 1 {
+            for groups in groupings {
+                guard
+                    let found = bestOrder(
+                        of: groups, stages: shape.stages, replicas: shape.replicas, trials: share)
+                else { continue }
+                starts.append(found)
+            }
+        }
+    }
+
+    private var orderedGroupings: [[[Int]]] {
+        Array(affinity.groupings.filter { (2...24).contains($0.count) }.prefix(2))
+    }
+
+    private mutating func bestOrder(of groups: [[Int]], stages: Int, replicas: Int, trials: Int) -> Arrangement? {
         let wasRough = builders[0].isRough
         builders[0].isRough = true
         builder = 0
-        for shape in shapes where shape.stages > 1 {
-            for groups in groupings {
-                var best = GroupOrder(groups: groups)
-                var seconds = Double.infinity
-                for _ in 0..<share {
-                    var next = best
-                    if seconds.isFinite { next.disturb(&generator) } else { generator.shuffle(&next.groups) }
-                    let arrangement = next.arrangement(
-                        stages: shape.stages, replicas: shape.replicas, affinity: affinity)
-                    pipelines = []
-                    guard budget.allows(arrangement.pipelines.joined()),
-                        let built = build(arrangement, changed: nil)
-                    else { continue }
-                    let value = builders[0].price(built, limit: seconds).seconds
-                    guard value <= seconds, value.isFinite else { continue }
-                    best = next
-                    seconds = value
-                }
-                guard seconds.isFinite else { continue }
-                starts.append(
-                    best.arrangement(stages: shape.stages, replicas: shape.replicas, affinity: affinity))
-            }
+        var best = GroupOrder(groups: groups)
+        var seconds = Double.infinity
+        for _ in 0..<trials {
+            var next = best
+            if seconds.isFinite { next.disturb(&generator) } else { generator.shuffle(&next.groups) }
+            let arrangement = next.arrangement(stages: stages, replicas: replicas, affinity: affinity)
+            pipelines = []
+            guard budget.allows(arrangement.pipelines.joined()), let built = build(arrangement, changed: nil)
+            else { continue }
+            let value = builders[0].price(built, limit: seconds).seconds
+            guard value <= seconds, value.isFinite else { continue }
+            best = next
+            seconds = value
         }
         builders[0].isRough = wasRough
+        return seconds.isFinite ? best.arrangement(stages: stages, replicas: replicas, affinity: affinity) : nil
     }
+
+    /// Another order of groups in the shape of an island, as an island of its own: which order is found decides more than
+    /// what rounds make of it. `nil` where peers stand in no groups.
+    private mutating func freshIsland(like island: Int) -> Int? {
+        let groupings = orderedGroupings
+        let stages = islands[island].start.pipelines.first?.count ?? 0
+        let replicas = islands[island].start.pipelines.count
+        guard Self.groupedPeers.contains(tables.peers), !groupings.isEmpty, stages > 1,
+            stages * replicas <= tables.peers,
+            let start = bestOrder(
+                of: groupings[generator.index(below: groupings.count)], stages: stages, replicas: replicas,
+                trials: Self.freshTrials)
+        else { return nil }
+        return place(Island(start: start, best: start, seconds: .infinity, builder: 0))
+    }
+
+    private static let freshTrials = 150
+    /// Islands from whose shapes one is drawn for another order of groups.
+    private static let freshLikes = 4
 
     /// Prices every start with every schedule; the best of every shape become islands, in order.
     private mutating func rankStarts(keepFirst: Bool) {
@@ -321,6 +348,14 @@ struct IterationSearch {
                 // What levels make dear to price is searched near the best; a direct search goes farther (`IterationPlanner`).
                 length = Self.levelRoundLength
                 heat = min(heat, Self.hot / 10)
+                if !isFirst, !(round - firstRounds).isMultiple(of: 4),
+                    let fresh = freshIsland(like: ranked[generator.index(below: min(Self.freshLikes, ranked.count))])
+                {
+                    island = fresh
+                    builder = 0
+                    arrangement = islands[fresh].start
+                    length = 1
+                }
             }
         }
         stepsOfRound = max(200, problem.graph.count * 40) * length
