@@ -21,6 +21,8 @@ package struct LinkBench {
         /// When something on the way stands still, such as a router that has no processor: what comes in a rest leaves at its end,
         /// all at once.
         package var stalls: Busyness?
+        /// Share of the packets that are lost beside those that find the queue full.
+        package var loss = 0.0
         /// What the queue holds.
         package var queue: Duration = .milliseconds(200)
 
@@ -192,6 +194,7 @@ package struct LinkBench {
             let way = 1 - receiver
             admitOthers(way)
             guard let through = pass(way, Double(size), at: time) else { return }
+            guard ways[way].loss == 0 || generator.unit() >= ways[way].loss else { return }
             var arrival = through + ways[way].delay + ways[way].jitter * generator.unit()
             arrival = max(released(arrival, way), states[way].lastArrival)
             states[way].lastArrival = arrival

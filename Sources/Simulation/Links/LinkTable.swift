@@ -50,6 +50,22 @@ enum LinkTable {
         }
     }
 
+    /// Error of the loss after 2,000 echoes, one a second, of a link that loses this share of the packets one way.
+    static func loss(share: Double, runs: Int, seed: UInt64) -> Figures {
+        var way = LinkBench.Way(rate: Bandwidth(bitsPerSecond: 100e6))
+        let back = way
+        way.loss = share
+        return figures(runs, seed, at: 0.5) { bench in
+            for _ in 0..<2000 {
+                bench.give(.ping(bench.peers[1]), to: 0)
+                bench.run(for: .seconds(1))
+            }
+            return bench.link(of: 0).map { [abs($0.loss.fraction - share)] } ?? []
+        } ways: {
+            [way, back]
+        }
+    }
+
     /// Seconds from the moment at which an idle link's rate halves until both ends say so.
     static func halving(runs: Int, seed: UInt64) -> Figures {
         let way = LinkBench.Way(rate: Bandwidth(bitsPerSecond: 100e6))
@@ -229,7 +245,13 @@ extension ScenarioTable {
                 ) { LinkTable.available(megabits: rate, load: Double(load) / 100, runs: runs, seed: seed) }
             }
         }
-        return capacity + available + [
+        let losses = [1, 10].map { percent in
+            row(
+                "loss-\(percent)", "\(percent) % of the packets lost, 2,000 echoes", "error, median, in points", "",
+                atMost: 0.5, times: 100
+            ) { LinkTable.loss(share: Double(percent) / 100, runs: runs, seed: seed) }
+        }
+        return capacity + available + losses + [
             row("halving-idle", "an idle link's rate halves", "until both ends know, worst", "s", atMost: 600) {
                 LinkTable.halving(runs: runs, seed: seed)
             },
