@@ -7,6 +7,14 @@ import Wire
 struct OutdatedHandshakeTests {
     private let epoch: UInt64 = 1_700_000_000_000
 
+    /// Two peers with a session, and the initiation that began it.
+    private func afterFirstInitiation() throws -> (SessionNetwork, SessionNetwork.Datagram) {
+        let net = try SessionNetwork()
+        net.send("one", from: 0, to: 1)
+        net.settle()
+        return (net, try #require(net.recorded.first { $0.bytes.count == SessionMessage.initiationByteCount }))
+    }
+
     @Test("A peer that comes back with an old clock is told, and has a session after one more round trip")
     func clockWentBack() throws {
         let net = try SessionNetwork()
@@ -29,10 +37,7 @@ struct OutdatedHandshakeTests {
 
     @Test("A recorded initiation begins nothing and is answered by what only its sender can read, up to a rate")
     func replay() throws {
-        let net = try SessionNetwork()
-        net.send("one", from: 0, to: 1)
-        net.settle()
-        let recorded = try #require(net.recorded.first { $0.bytes.count == 240 })
+        let (net, recorded) = try afterFirstInitiation()
         net.now = net.now + .seconds(1)
         net.handle(0, .renew(net.identities[1].peer))
         net.send("two", from: 0, to: 1)
@@ -53,10 +58,7 @@ struct OutdatedHandshakeTests {
 
     @Test("The newest initiation again gets no answer: it comes to several addresses of a peer")
     func copy() throws {
-        let net = try SessionNetwork()
-        net.send("one", from: 0, to: 1)
-        net.settle()
-        let recorded = try #require(net.recorded.first { $0.bytes.count == 240 })
+        let (net, recorded) = try afterFirstInitiation()
         net.recorded = []
         net.handle(1, .datagram(recorded.bytes, from: recorded.from))
         net.settle()

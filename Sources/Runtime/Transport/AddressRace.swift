@@ -43,6 +43,7 @@ struct AddressRace: Sendable {
                 }
                 guard begun < addresses.count else { return }
                 group.addTask {
+                    // Cancelled, because the race is over, a pause ends early.
                     try? await Task.sleep(for: stagger)
                     return .paused(after: number)
                 }

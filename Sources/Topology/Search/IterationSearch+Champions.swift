@@ -51,8 +51,8 @@ extension IterationSearch {
         return worst
     }
 
-    /// A round's best, refined if the round was a long one, and what it takes: under the simulator where it exchanges in levels. The closed form can be a
-    /// few percent too low there, and a search finds where it is.
+    /// A round's best, refined if the round was a long one, and what it takes: under the simulator where it exchanges in
+    /// levels. The closed form can be a few percent too low there, and a search finds where it is.
     private mutating func judged(
         _ layout: Layout, _ arrangement: Arrangement, _ seconds: Double, _ builder: Int
     ) -> (best: Arrangement, seconds: Double, builder: Int) {
