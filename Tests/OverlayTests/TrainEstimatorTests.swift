@@ -37,6 +37,26 @@ import Testing
         #expect(estimate.isBurst && abs(estimate.head.megabitsPerSecond - 960) < 10)
     }
 
+    @Test("A token bucket that a sender drains with interruptions is no series of batches")
+    func interruptedTokenBucket() {
+        // Microseconds, recorded: 54 packets at 1 Gbit/s in three runs between which the sender was held up, then 10 at 20 Mbit/s.
+        let times: [Int64] = [
+            0, 8, 18, 28, 37, 47, 57, 67, 78, 87, 97, 106, 141, 143, 144, 146, 155, 165, 175, 185, 194, 204, 214, 224,
+            234, 244,
+            253, 263, 273, 283, 300, 303, 312, 322, 332, 342, 351, 362, 376, 381, 391, 427, 441, 442, 443, 445, 450,
+            460, 469,
+            479, 489, 499, 509, 913, 1405, 1896, 2387, 2879, 3370, 3861, 4352, 4844, 5334, 5826,
+        ]
+        let arrivals = times.map { Instant(nanoseconds: $0 * 1000) }
+        guard let estimate = TrainEstimator.estimate(arrivals: arrivals, packetBytes: 1200) else {
+            Issue.record("no estimate")
+            return
+        }
+        let truth = 20.0 * 1200 / 1228
+        #expect(abs(estimate.tail.megabitsPerSecond / truth - 1) < 0.01, "tail \(estimate.tail), truth \(truth) Mbit/s")
+        #expect(estimate.isBurst, "head \(estimate.head)")
+    }
+
     @Test("Two pauses of the sender leave the figure of a long train alone")
     func pauses() {
         // 9.6 us a packet at 1 Gbit/s, and 3 ms without any after packets 300 and 420.

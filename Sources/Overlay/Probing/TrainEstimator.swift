@@ -90,8 +90,11 @@ package enum TrainEstimator {
             largest = max(largest, index + 1 - start)
             start = index + 1
         }
-        // One large batch at the beginning is a token bucket's.
-        guard ends.count >= leastBatches, offsets.count >= leastPerBatch * ends.count, largest * 3 <= offsets.count
+        // What a token bucket lets through at the beginning is one large batch, or a few if the sender was held up; single packets
+        // follow.
+        let last = offsets.suffix(minimumPackets)
+        guard ends.count >= leastBatches, offsets.count >= leastPerBatch * ends.count, largest * 3 <= offsets.count,
+            zip(last, last.dropFirst()).contains(where: { $1 - $0 <= mean * sameBatch })
         else { return nil }
         let dropped = Double(offsets.count) * droppedShare
         let kept = ends.filter { $0.index >= dropped }
