@@ -232,6 +232,23 @@ import Wire
         #expect(measured && pong, "events: \(bench.events)")
     }
 
+    @Test("A measurement on request begins with echoes close together, so that the least round trip is one of many")
+    func echoesBeforeMeasurement() throws {
+        let rates = [Double](repeating: .megabits(100), count: 3)
+        var bench = ProbingBench(up: rates, down: rates, delay: .milliseconds(5))
+        bench.run(seconds: 20)
+        func samples() -> Int { bench.cores[2].link(to: bench.peers[0])?.roundTrip.samples ?? 0 }
+        let before = samples()
+        let trains = bench.cores[2].link(to: bench.peers[0])?.measuredAt
+        bench.give(.measure(bench.peers[0]), to: 2)
+        bench.run(seconds: 0.1)
+        #expect(bench.cores[2].link(to: bench.peers[0])?.measuredAt == trains, "no train while the echoes are sent")
+        #expect(samples() >= before + 8, "\(samples() - before) round trips in a tenth of a second")
+        bench.run(seconds: 2)
+        #expect(bench.cores[2].link(to: bench.peers[0])?.measuredAt != trains)
+        #expect(samples() <= before + 13, "ten echoes, a grant and perhaps a regular echo, not \(samples() - before)")
+    }
+
     @Test("A peer measures a link that another one asks for, and not again at once")
     func asked() {
         let rates = [Double](repeating: .megabits(100), count: 3)

@@ -39,7 +39,9 @@ package struct ProbedLink: Sendable {
     var nextEcho: Instant?
     /// When the link is looked at next.
     var echoDue: Instant?
+    /// Echoes still to be sent close together, and how close.
     var echoesLeft: Int
+    var closeInterval: Duration
     var failures = 0
     var notBefore: Instant
     var isRequested = false
@@ -59,10 +61,11 @@ package struct ProbedLink: Sendable {
     /// Sessions in a row whose trains disagreed to the end.
     var unsettled = 0
 
-    init(since: Instant, echoes: Int) {
+    init(since: Instant, echoes: Int, interval: Duration) {
         self.since = since
         notBefore = since
         echoesLeft = echoes
+        closeInterval = interval
     }
 
     /// The link as it is published; `nil` before the first round trip.

@@ -44,12 +44,21 @@ extension Probing {
                 let left = (links[peer]?.echoesLeft ?? 1) - 1
                 let pause =
                     left > 0
-                    ? configuration.firstEchoInterval : configuration.echoInterval * (0.75 + generator.unit() / 2)
+                    ? links[peer]?.closeInterval ?? .zero : configuration.echoInterval * (0.75 + generator.unit() / 2)
                 links[peer]?.echoesLeft = max(0, left)
                 links[peer]?.nextEcho = now + pause
             }
             noteEchoDeadline(of: peer)
         }
+    }
+
+    /// Sends echoes close together from now on, and keeps the link's session from beginning before they have left.
+    mutating func echoClosely(_ peer: PeerID, at now: Instant) {
+        links[peer]?.echoesLeft = configuration.askedEchoes
+        links[peer]?.closeInterval = configuration.askedEchoInterval
+        links[peer]?.nextEcho = now
+        links[peer]?.notBefore = now + configuration.askedEchoInterval * configuration.askedEchoes
+        noteEchoDeadline(of: peer)
     }
 
     mutating func sendEcho(to peer: PeerID, isPing: Bool, at now: Instant, _ effects: inout [Effect]) {

@@ -68,7 +68,7 @@ extension Probing {
     mutating func addLink(to peer: PeerID, at now: Instant) {
         guard let place = Self.place(of: peer, in: linkOrder, present: false) else { return }
         linkOrder.insert(peer, at: place)
-        var link = ProbedLink(since: now, echoes: configuration.firstEchoes)
+        var link = ProbedLink(since: now, echoes: configuration.firstEchoes, interval: configuration.firstEchoInterval)
         link.nextEcho = now + configuration.firstEchoInterval * generator.unit()
         links[peer] = link
         noteEchoDeadline(of: peer)

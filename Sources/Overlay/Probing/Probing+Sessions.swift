@@ -136,6 +136,7 @@ extension Probing {
         if available { links[peer]?.wantsAvailable = true }
         links[peer]?.failures = 0
         links[peer]?.notBefore = now
+        if !available { echoClosely(peer, at: now) }
         schedule(at: now, &effects)
     }
 

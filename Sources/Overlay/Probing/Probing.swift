@@ -12,6 +12,10 @@ package struct Probing: ProtocolCore {
         /// Echoes at first contact, and their spacing.
         package var firstEchoes = 5
         package var firstEchoInterval: Duration = .milliseconds(100)
+        /// Echoes ahead of a measurement that somebody asked for, and their spacing: the least of a few round trips is some tenths
+        /// of a millisecond too long where processes are woken up.
+        package var askedEchoes = 10
+        package var askedEchoInterval: Duration = .milliseconds(10)
         /// Bandwidth waits so long after first contact, because trains would spoil the first round trips and hold up those
         /// who are still joining ...
         package var firstSessionDelay: Duration = .seconds(2)
