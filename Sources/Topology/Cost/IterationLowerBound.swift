@@ -15,6 +15,8 @@
 /// work.
 ///
 /// **Whole pipelines.** Layers, micro-batches and pipelines are whole: see `PipelineCapacity`.
+///
+/// **Links.** For few peers every division into pipelines is looked at, with the links that it has: see `PartitionBound`.
 struct IterationLowerBound {
     let problem: PlanningProblem
     let tables: CostTables
@@ -28,10 +30,31 @@ struct IterationLowerBound {
     private static let wholePeers = 160
     private static let wholeLayers = 128
 
+    /// With divisions of few peers, and up to `plan`, the time of a plan that is known.
+    ///
+    /// - Parameter nodes: parts of divisions to look at for every number of pipelines.
+    func seconds(plan: Double, nodes: Int) -> Double {
+        let known = seconds
+        guard known < plan, nodes > 0, let partitions = PartitionBound(problem, tables: tables, nodes: nodes) else {
+            return known
+        }
+        var best = plan
+        let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...mostPipelines
+        for count in replicas {
+            var problem = problem
+            problem.shape.replicas = count
+            let bound = max(known, IterationLowerBound(problem: problem, tables: tables).seconds)
+            best = min(best, partitions.seconds(replicas: count, low: bound, high: best))
+        }
+        return max(known, best)
+    }
+
+    private var fewestPeers: Int { max(problem.shape.stages ?? 1, fewestStages) }
+    private var mostPipelines: Int { max(1, min(tables.microBatches, tables.peers / fewestPeers)) }
+
     var seconds: Double {
-        let stages = max(problem.shape.stages ?? 1, fewestStages)
-        let most = max(1, min(tables.microBatches, tables.peers / stages))
-        let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...most
+        let stages = fewestPeers
+        let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...mostPipelines
         // Over very many peers the simple bound must do.
         guard tables.peers <= Self.searchedPeers else { return work / affordable }
         let links = Links(tables)

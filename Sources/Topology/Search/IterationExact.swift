@@ -43,7 +43,7 @@ struct IterationExact {
         workFlops = tables.forwardPrefix[tables.layers] + tables.backwardPrefix[tables.layers]
         let prices = budget.prices
         twins = (0..<tables.peers).map { peer in
-            (0..<peer).filter { prices[$0] == prices[peer] && Self.areTwins($0, peer, tables) }
+            (0..<peer).filter { prices[$0] == prices[peer] && tables.areTwins($0, peer) }
         }
     }
 
@@ -53,27 +53,6 @@ struct IterationExact {
             builder = LayoutBuilder(tables: tables, schedule: schedule)
             place(rest: tables.microBatches, after: -1)
             if nodes > nodeLimit { return false }
-        }
-        return true
-    }
-
-    /// Whether two peers may change places in any plan without changing its time.
-    private static func areTwins(_ left: Int, _ right: Int, _ tables: CostTables) -> Bool {
-        let count = tables.peers
-        func isEqual(_ first: Int, _ second: Int) -> Bool {
-            tables.latency[first] == tables.latency[second]
-                && tables.secondsPerByte[first] == tables.secondsPerByte[second]
-        }
-        guard tables.secondsPerFlop[left] == tables.secondsPerFlop[right],
-            tables.memoryBytes[left] == tables.memoryBytes[right],
-            tables.uplinkSecondsPerByte[left] == tables.uplinkSecondsPerByte[right],
-            tables.downlinkSecondsPerByte[left] == tables.downlinkSecondsPerByte[right],
-            isEqual(left * count + right, right * count + left)
-        else { return false }
-        for other in 0..<count where other != left && other != right {
-            guard isEqual(left * count + other, right * count + other),
-                isEqual(other * count + left, other * count + right)
-            else { return false }
         }
         return true
     }

@@ -152,7 +152,10 @@ struct IterationPlanner {
         let trace = IterationSimulator.run(layout, tables: tables)
         // Links that are left plain for the sake of accuracy cost a little time.
         isOptimal = isOptimal && layout.plainLinks.isEmpty
-        let bound = isOptimal ? trace.seconds : IterationLowerBound(problem: problem, tables: tables).seconds
+        let bound =
+            isOptimal
+            ? trace.seconds
+            : IterationLowerBound(problem: problem, tables: tables).seconds(plan: trace.seconds, nodes: exactNodes / 16)
         return (layout, trace, bound, isOptimal)
     }
 }

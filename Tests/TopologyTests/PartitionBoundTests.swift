@@ -1,0 +1,92 @@
+import Primitives
+import Testing
+
+@testable import Topology
+
+/// The bound over divisions of few peers: never above a plan, and nearer than the bounds that take every link for the best.
+struct PartitionBoundTests {
+    private static func bound(_ problem: PlanningProblem, replicas: Int, high: Double) throws -> Double {
+        let partitions = try #require(
+            PartitionBound(problem, tables: CostTables(problem), nodes: 200_000))
+        return partitions.seconds(replicas: replicas, low: 0, high: high)
+    }
+
+    /// No layout, good or bad, under any schedule, is faster than what is said of its number of pipelines.
+    @Test func holdsForEveryLayout() throws {
+        var judged = 0
+        for seed: UInt64 in 100..<130 {
+            var generator = SeededGenerator(seed: seed)
+            var problem = RandomProblem.make(
+                seed: seed, peers: 3 + generator.index(below: 4), layers: 5,
+                microBatches: 2 + generator.index(below: 9), sharesAccess: seed.isMultiple(of: 4))
+            problem.weighsSlices = seed.isMultiple(of: 3)
+            problem.localSteps = seed.isMultiple(of: 5) ? 4 : 1
+            problem.exchangesInLevels = seed.isMultiple(of: 2)
+            if seed.isMultiple(of: 7) { problem.taskOverheadSeconds = 0.01 }
+            let tables = CostTables(problem)
+            // Of each number of pipelines the fastest.
+            var best: [Int: Double] = [:]
+            for schedule in PlanSchedule.allCases {
+                for _ in 0..<12 {
+                    guard let layout = RandomProblem.layout(of: problem, schedule: schedule, generator: &generator)
+                    else { continue }
+                    let seconds = IterationSimulator.run(layout, tables: tables).seconds
+                    best[layout.pipelines.count] = min(best[layout.pipelines.count] ?? .infinity, seconds)
+                }
+            }
+            for (replicas, seconds) in best.sorted(by: { $0.key < $1.key }) {
+                let bound = try Self.bound(problem, replicas: replicas, high: 2 * seconds)
+                #expect(bound <= seconds, "seed \(seed), \(replicas) pipelines: \(seconds) is below the bound \(bound)")
+                judged += 1
+            }
+        }
+        #expect(judged > 60)
+    }
+
+    /// Nor is the best plan of all.
+    @Test(arguments: [UInt64(21), 22, 23, 24]) func staysBelowTheOptimum(seed: UInt64) throws {
+        for layers in [2, 3] {
+            var problem = RandomProblem.make(seed: seed, peers: 4, layers: layers, microBatches: 3)
+            problem.exchangesInLevels = true
+            let report = try Planner.plan(
+                problem, options: PlannerOptions(seed: 1, budget: 60, exactNodes: 2_000_000))
+            #expect(report.isOptimal)
+            let bound = IterationLowerBound(problem: problem, tables: CostTables(problem)).seconds(
+                plan: 2 * report.objectiveSeconds, nodes: 200_000)
+            #expect(bound <= report.objectiveSeconds)
+        }
+    }
+
+    /// Twelve peers, 24 layers and 488 micro-batches: nearer than without divisions, and below the plan found.
+    @Test func seesLinksOfTwelvePeers() throws {
+        for fixture in try ProblemFixture.many("small_exact") where fixture.name.hasPrefix("dtfm_case4") {
+            var problem = fixture.problem
+            problem.shape = PlanningProblem.Shape()
+            let tables = CostTables(problem)
+            let report = try Planner.plan(problem, options: PlannerOptions(seed: 1, budget: 400))
+            let lower = IterationLowerBound(problem: problem, tables: tables)
+            let bound = lower.seconds(plan: report.objectiveSeconds, nodes: 20_000)
+            #expect(bound > lower.seconds * 1.005, "\(bound) s, without divisions \(lower.seconds) s")
+            #expect(bound <= report.objectiveSeconds)
+        }
+    }
+
+    /// Peers that differ in nothing are counted.
+    @Test func equalPeersAreOneKind() throws {
+        var problem = RandomProblem.make(seed: 3, peers: 6)
+        for source in 0..<6 {
+            problem.graph.nodes[source].flopsPerSecond = source < 4 ? 1e11 : 2e11
+            for target in 0..<6 where target != source {
+                problem.graph.setLink(
+                    from: source, to: target, latency: .measured(0.001), bytesPerSecond: .measured(1e8))
+            }
+        }
+        let sets = try #require(PeerSets(CostTables(problem), limit: 100))
+        #expect(sets.kinds == [[0, 1, 2, 3], [4, 5]])
+        #expect(sets.count == 15)
+        #expect(sets.sizes[sets.all] == 6)
+        #expect(sets.parts(of: sets.all).sorted() == Array(0..<15))
+        #expect(sets.parts(of: sets.strides[1]) == [0, sets.strides[1]])
+        #expect(PeerSets(CostTables(problem), limit: 14) == nil)
+    }
+}
