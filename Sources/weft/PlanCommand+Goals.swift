@@ -66,11 +66,12 @@ extension PlanCommand {
     func planGeneration() throws {
         let (problems, isArray) = try chosenProblems()
         var views: [PlanView] = []
-        for problem in problems {
+        for (position, problem) in problems.enumerated() {
             let options = PlannerOptions(seed: seed, patience: timeLimit == nil ? 1 : Self.patience)
             let (report, elapsed) = try PlanRun.plan(
                 problem, goal: goals.goal, options: options, timeLimit: .seconds(timeLimit ?? Self.usualLimit),
                 threads: threads)
+            try draw(GenerationDrawing(report, problem: problem).svg, position: problems.count == 1 ? nil : position)
             let explanation = explain ? GenerationExplanation(report, problem: problem).lines : nil
             guard !output.json else {
                 var view = PlanView(report, problem: problem, elapsedSeconds: elapsed)

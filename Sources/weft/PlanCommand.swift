@@ -122,11 +122,11 @@ struct PlanCommand: AsyncParsableCommand {
         }
         guard
             goals.goal == .iteration
-                || !(compare || leaver != nil || svg != nil || schedule != nil || localSteps != nil
+                || !(compare || leaver != nil || schedule != nil || localSteps != nil
                     || objective != .iteration)
         else {
             throw ValidationError(
-                "--compare, --leaver, --svg, --schedule, --local-steps and --objective are for training: they do not go "
+                "--compare, --leaver, --schedule, --local-steps and --objective are for training: they do not go "
                     + "with --goal \(goals.goal.rawValue).")
         }
         guard (0...3).contains(verifyRounds) else { throw ValidationError("--verify-rounds must be from 0 to 3.") }
@@ -190,10 +190,7 @@ struct PlanCommand: AsyncParsableCommand {
                 problem, options: options, timeLimit: .seconds(timeLimit ?? Self.usualLimit), threads: threads)
             var view = PlanView(report, problem: problem, elapsedSeconds: elapsed, namesOnly: true)
             if explain { view.explanation = PlanExplanation(report, problem: problem).lines }
-            if let svg {
-                let path = problems.count == 1 ? svg : Self.numbered(svg, position)
-                try writeFile(PlanDrawing(report, problem: problem).svg, to: path)
-            }
+            try draw(PlanDrawing(report, problem: problem).svg, position: problems.count == 1 ? nil : position)
             let outcome = try leaver.map { try replan(report, problem, without: $0) }
             if let outcome, output.json {
                 try printJSON(outcome)
@@ -209,6 +206,12 @@ struct PlanCommand: AsyncParsableCommand {
         }
         guard output.json, leaver == nil else { return }
         if isArray { try printJSON(views) } else if let view = views.first { try printJSON(view) }
+    }
+
+    /// Writes the picture of a plan, of one of several under a name with its number, if one is wanted.
+    func draw(_ picture: @autoclosure () -> String, position: Int?) throws {
+        guard let svg else { return }
+        try writeFile(picture(), to: position.map { Self.numbered(svg, $0) } ?? svg)
     }
 
     /// "plan.svg" becomes "plan-3.svg".

@@ -58,6 +58,21 @@ struct GenerationPlannerTests {
         #expect(report.lowerBoundSeconds <= best * (1 + 1e-9), "seed \(seed)")
     }
 
+    /// One box a stage, an arrow between two, the bottleneck of every pipeline in red where there is one, names escaped.
+    @Test(arguments: PlanningGoal.allCases.dropFirst()) func drawing(goal: PlanningGoal) throws {
+        var problem = RandomGeneration.make(seed: 3, peers: 6, memoryBytes: 9e6)
+        for peer in problem.graph.nodes.indices { problem.graph.nodes[peer].name = "<\(peer) & co>" }
+        let report = try Self.plan(problem, goal, budget: 400, seed: 3)
+        let svg = GenerationDrawing(report, problem: problem).svg
+        #expect(svg.hasPrefix("<svg ") && svg.hasSuffix("</svg>\n") && !svg.contains(" & co"))
+        let lines = svg.split(separator: "\n")
+        let stages = report.layout.peers.count
+        #expect(lines.count { $0.contains("rx=\"6\"") } == stages)
+        #expect(lines.count { $0.contains("marker-end") } == stages - report.layout.pipelines.count)
+        #expect(
+            lines.count { $0.contains("stroke=\"#c22\"") } == (goal == .throughput ? report.layout.pipelines.count : 0))
+    }
+
     @Test(arguments: PlanningGoal.allCases.dropFirst()) func everyPlanIsValid(goal: PlanningGoal) throws {
         for seed: UInt64 in 0..<10 {
             var problem = RandomGeneration.make(seed: seed, peers: 3 + Int(seed), memoryBytes: 9e6)

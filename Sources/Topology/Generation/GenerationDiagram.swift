@@ -21,17 +21,22 @@ package struct GenerationDiagram {
                 if position + 1 < pipeline.stages.count { lines.append(hop(rank, position)) }
             }
         }
-        let used = Set(report.layout.peers)
-        let spares = problem.graph.nodes.indices.filter { !used.contains($0) }.map { problem.graph.nodes[$0].name }
-        if !spares.isEmpty {
-            let shown = spares.prefix(12).joined(separator: ", ")
-            lines.append("spare: " + shown + (spares.count > 12 ? " and \(spares.count - 12) more" : ""))
-        }
+        if let spareLine { lines.append(spareLine) }
         if let line = CostLine(report.layout.peers, problem: problem).text { lines.append(line) }
         return lines
     }
 
-    private var headline: String {
+    /// Who is in no pipeline, or `nil` if everybody is in one.
+    var spareLine: String? {
+        let used = Set(report.layout.peers)
+        let spares = problem.graph.nodes.indices.filter { !used.contains($0) }.map { problem.graph.nodes[$0].name }
+        guard !spares.isEmpty else { return nil }
+        return "spare: " + spares.prefix(12).joined(separator: ", ")
+            + (spares.count > 12 ? " and \(spares.count - 12) more" : "")
+    }
+
+    /// The goal's figure, and how far it is from the best possible.
+    var headline: String {
         let gap = Figures.fixed(report.gap * 100, digits: 1)
         switch report.goal {
         case .throughput:
@@ -59,27 +64,10 @@ package struct GenerationDiagram {
             + "\(Figures.seconds(figures.timePerOutputToken)) a token"
     }
 
-    /// The stage or link of a pipeline that is busiest, and whether it is a link.
-    private func busiest(_ rank: Int) -> (position: Int, isLink: Bool) {
-        var best = (position: 0, isLink: false)
-        var most = -1.0
-        for (position, stage) in report.pipelines[rank].stages.enumerated() {
-            if stage.busyShare > most {
-                most = stage.busyShare
-                best = (position, false)
-            }
-            if stage.linkShare > most {
-                most = stage.linkShare
-                best = (position, true)
-            }
-        }
-        return best
-    }
-
     private func line(_ rank: Int, _ position: Int, nameWidth: Int) -> String {
         let stage = report.layout.pipelines[rank].stages[position]
         let figures = report.pipelines[rank].stages[position]
-        let worst = busiest(rank)
+        let worst = report.busiest(rank)
         let isWorst = report.goal == .throughput && worst.position == position && !worst.isLink
         let busy =
             report.goal == .throughput ? " busy \(Figures.fixed(figures.busyShare * 100, digits: 0)) %" : ""
@@ -97,7 +85,7 @@ package struct GenerationDiagram {
             from: pipeline.stages[position].peer, to: pipeline.stages[position + 1].peer)
         let rate = problem.graph.rates[link]
         let latency = problem.graph.latencies[link]
-        let worst = busiest(rank)
+        let worst = report.busiest(rank)
         let isWorst = report.goal == .throughput && worst.position == position && worst.isLink
         let share = report.pipelines[rank].stages[position].linkShare
         let busy = report.goal == .throughput ? ", busy \(Figures.fixed(share * 100, digits: 0)) %" : ""

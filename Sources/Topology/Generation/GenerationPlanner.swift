@@ -229,6 +229,23 @@ package struct GenerationReport: Sendable {
     /// Tokens a second over all pipelines with all groups in flight.
     package var tokensPerSecond: Double { pipelines.reduce(0) { $0 + $1.tokensPerSecond } }
 
+    /// The stage or link of a pipeline that is busiest, and whether it is a link.
+    func busiest(_ rank: Int) -> (position: Int, isLink: Bool) {
+        var best = (position: 0, isLink: false)
+        var most = -1.0
+        for (position, stage) in pipelines[rank].stages.enumerated() {
+            if stage.busyShare > most {
+                most = stage.busyShare
+                best = (position, false)
+            }
+            if stage.linkShare > most {
+                most = stage.linkShare
+                best = (position, true)
+            }
+        }
+        return best
+    }
+
     /// (objective − lower bound) / lower bound.
     package var gap: Double {
         lowerBoundSeconds > 0 ? (objectiveSeconds - lowerBoundSeconds) / lowerBoundSeconds : .infinity
