@@ -154,24 +154,36 @@ struct CostModelTests {
         }
     }
 
-    /// Exchanges that are too large to be simulated are bounded: the error stays within 30 % at the 95th percentile.
-    @Test func boundedExchangesAreNear() {
+    /// Large exchanges over shared access links are simulated with a grain: within 5 % at the 95th percentile, too. What the
+    /// annealing takes for them is far less exact, but seldom too much.
+    @Test func largeExchangesAreNear() {
         var errors: [Double] = []
-        for seed: UInt64 in 0..<10 {
-            var generator = SeededGenerator(seed: seed)
-            let problem = RandomProblem.make(seed: seed, peers: 24, layers: 6, microBatches: 30, sharesAccess: true)
-            let tables = CostTables(problem)
-            guard
-                let layout = RandomProblem.layout(
-                    of: problem, schedule: .deepOneForwardOneBackward, generator: &generator),
-                layout.pipelines.count > 5
-            else { continue }
-            let simulated = IterationSimulator.run(layout, tables: tables).seconds
-            errors.append(abs(ClosedForm(tables: tables).seconds(layout) - simulated) / simulated)
+        var quick: [Double] = []
+        for (peers, seeds) in [(16, 10), (24, 10), (48, 10)] {
+            for seed in 0..<UInt64(seeds) {
+                var generator = SeededGenerator(seed: seed)
+                let problem = RandomProblem.make(
+                    seed: seed, peers: peers, layers: peers / 4, microBatches: 30, sharesAccess: true)
+                let tables = CostTables(problem)
+                guard
+                    let layout = RandomProblem.layout(
+                        of: problem, schedule: .deepOneForwardOneBackward, generator: &generator),
+                    layout.pipelines.count > 5
+                else { continue }
+                let simulated = IterationSimulator.run(layout, tables: tables).seconds
+                let form = ClosedForm(tables: tables)
+                errors.append(abs(form.seconds(layout) / simulated - 1))
+                let finishes = layout.pipelines.enumerated().map {
+                    form.stageFinishes($1, microBatches: layout.microBatches[$0], schedule: layout.schedule)
+                }
+                quick.append(form.exchangeFinish(layout, finishes: finishes, isQuick: true) / simulated - 1)
+            }
         }
         errors.sort()
-        #expect(errors.count > 2)
-        #expect(errors[errors.count * 95 / 100] < 0.3, "\(errors)")
+        quick.sort()
+        #expect(errors.count > 10)
+        #expect(errors[errors.count * 95 / 100] < 0.05, "\(errors)")
+        #expect(quick[0] > -0.3 && (quick.last ?? 1) < 0.1, "\(quick)")
     }
 
     /// Faster links never make a given plan slower, without and with shared access links.

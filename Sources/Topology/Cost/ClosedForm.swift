@@ -12,8 +12,11 @@ package struct ClosedForm {
         var layer = 0
     }
 
-    /// Transfers of an exchange over shared access links up to which it is simulated rather than bounded.
+    /// Transfers of an exchange over shared access links up to which it is simulated in full, and up to which it is simulated
+    /// with this grain (`FluidNetwork`) rather than bounded.
     private static let simulatedTransfers = 400
+    private static let coarselySimulatedTransfers = 10_000
+    private static let grain = 0.01
 
     package init(tables: CostTables) { self.tables = tables }
 
@@ -165,9 +168,11 @@ package struct ClosedForm {
     ///
     /// - Parameters:
     ///   - isRough: whether very many peers at few places may be priced by their places.
+    ///   - isQuick: whether large exchanges over shared access links are bounded at once, up to a quarter too low, rather than
+    ///     simulated.
     ///   - limit: what takes longer may be priced as infinite.
     func exchangeFinish(
-        _ layout: Layout, finishes: [[Double]], isRough: Bool = false, limit: Double = .infinity
+        _ layout: Layout, finishes: [[Double]], isRough: Bool = false, isQuick: Bool = false, limit: Double = .infinity
     ) -> Double {
         if limit.isFinite, exceeds(limit, layout, finishes: finishes) { return .infinity }
         let exchange = GradientExchange(layout: layout, tables: tables, known: divisions, omitsPieces: true)
@@ -175,14 +180,14 @@ package struct ClosedForm {
             return stepped(layout, ends: ends, finishes: finishes)
         }
         let replicas = layout.pipelines.count
-        // Fair sharing has no formula that comes near it: few transfers are simulated, many bounded.
-        let isSimulated =
-            tables.sharesAccess && 2 * exchange.segments.count * replicas * (replicas - 1) <= Self.simulatedTransfers
+        // Fair sharing has no formula that comes near it: all but very many transfers are simulated.
+        let transfers = tables.sharesAccess ? 2 * exchange.segments.count * replicas * (replicas - 1) : .max
+        let isLarge = transfers > Self.simulatedTransfers
         let full =
-            isSimulated
-            ? IterationSimulator.exchangeSeconds(
-                layout, finishes: finishes, tables: tables)
-            : bounded(layout, exchange, finishes: finishes)
+            isLarge && isQuick || transfers > Self.coarselySimulatedTransfers
+            ? bounded(layout, exchange, finishes: finishes)
+            : IterationSimulator.exchangeSeconds(
+                layout, finishes: finishes, tables: tables, grain: isLarge ? Self.grain : 0)
         guard tables.localSteps > 1, layout.pipelines.count > 1 else { return full }
         let local = stepped(layout, ends: finishes, finishes: finishes)
         return (full + Double(tables.localSteps - 1) * local) / Double(tables.localSteps)

@@ -10,6 +10,11 @@ struct EventQueue<Event> {
     /// When the next event is due, or `nil`.
     var nextTime: Double? { heap.first?.time }
 
+    /// The event that is due then, or `nil`.
+    var next: Event? { heap.first?.event }
+
+    mutating func removeAll() { heap.removeAll(keepingCapacity: true) }
+
     mutating func push(_ event: Event, at time: Double) {
         heap.append((time, inserted, event))
         inserted += 1

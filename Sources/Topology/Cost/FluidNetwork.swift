@@ -1,9 +1,8 @@
-/// Transfers in flight: first in, first out on every directed pair, and where access links are known, pairs share them
-/// max-min fairly (each pair gets as much as it can without taking from one that has less), as long-lived TCP flows
-/// roughly do.
+/// Transfers in flight where access links are shared: first in, first out on every directed pair, and pairs share the links
+/// max-min fairly (`MaxMinRates`), as long-lived TCP flows roughly do.
 ///
 /// Shares are worked out anew only when time goes on after a change, so that transfers that start or end together cost one
-/// division of the rates.
+/// division of the rates; between two divisions an event costs no more than its place in a queue.
 struct FluidNetwork<Tag> {
     /// Result of an advance.
     struct Completion {
@@ -21,10 +20,17 @@ struct FluidNetwork<Tag> {
         var latency: Double
         var waiting: [(bytes: Double, tag: Tag)] = []
         var head = 0
+        /// Bytes that the transfer in flight had to send at a time, when it began, and its rate since.
         var remaining = 0.0
+        var settled = 0.0
+        var started = 0.0
         var rate = 0.0
-        var finish = Double.infinity
+        /// Counts rates and transfers: what was queued for an earlier one is void.
+        var version = 0
         var isActive = false
+        var isListed = false
+        /// Among the listed ones.
+        var position = 0
         var bytes = 0.0
         var busySeconds = 0.0
     }
@@ -32,12 +38,31 @@ struct FluidNetwork<Tag> {
     private let tables: CostTables
     private var channels: [Channel] = []
     private var channelOfPair: [Int: Int] = [:]
-    private var active: [Int] = []
+    /// The active channels, and some that have become idle since the rates were divided.
+    private var listed: [Int] = []
+    private var activeCount = 0
+    private var ends = EventQueue<(channel: Int, version: Int)>()
     private var now = 0.0
-    /// Whether transfers have started or ended since the rates were divided.
+    /// Whether transfers have started or ended since the rates were divided, and when they were.
     private var isStale = false
+    private var divided = 0.0
+    /// When the first transfer began.
+    private var begun = Double.infinity
+    private let grain: Double
+    private var filling: MaxMinRates
+    /// All channels, least capacity first.
+    private var byCapacity: [Int] = []
+    // Scratch.
+    private var flows: [MaxMinRates.Flow] = []
+    private var ranked: [Int] = []
 
-    init(tables: CostTables) { self.tables = tables }
+    /// - Parameter grain: With many transfers, what starts or ends within this part of the time since the first one began may wait
+    ///   for the next division of the rates: times come out too long by about so much, in a fraction of the work.
+    init(tables: CostTables, grain: Double = 0) {
+        self.tables = tables
+        self.grain = grain
+        filling = MaxMinRates(tables: tables)
+    }
 
     /// Queues bytes from one peer to another.
     mutating func send(_ bytes: Double, from source: Int, to target: Int, tag: Tag, at time: Double) {
@@ -50,49 +75,56 @@ struct FluidNetwork<Tag> {
             index = channels.count
             channelOfPair[pair] = index
             let cost = tables.secondsPerByte[pair]
+            let capacity = cost > 0 ? 1 / cost : .infinity
             channels.append(
-                Channel(
-                    source: source, target: target, capacity: cost > 0 ? 1 / cost : .infinity,
-                    latency: tables.latency[pair]))
+                Channel(source: source, target: target, capacity: capacity, latency: tables.latency[pair]))
+            byCapacity.insert(index, at: place(of: capacity))
         }
+        begun = min(begun, time)
         channels[index].waiting.append((bytes, tag))
         channels[index].bytes += bytes
-        if !channels[index].isActive { start(index) }
+        if !channels[index].isActive { start(index, rate: 0) }
     }
 
-    /// When the next transfer ends, or `nil` if nothing is in flight.
+    /// When the next transfer ends or the rates are due to be divided, or `nil` if nothing is in flight.
     mutating func nextCompletion() -> Double? {
-        guard !active.isEmpty else { return nil }
-        var earliest = soonest
-        if isStale, earliest > now {
-            divide()
-            earliest = soonest
-        }
-        return earliest
+        guard activeCount > 0 else { return nil }
+        let earliest = soonest
+        guard isStale, earliest > now else { return earliest }
+        let due = divisionDue
+        guard due <= now else { return min(earliest, due) }
+        divide()
+        return soonest
     }
+
+    private var divisionDue: Double { divided + grain * max(0, divided - begun) }
 
     private var soonest: Double {
-        var earliest = Double.infinity
-        for index in active { earliest = min(earliest, channels[index].finish) }
-        return earliest
+        mutating get {
+            while let next = ends.next, channels[next.channel].version != next.version { _ = ends.pop() }
+            return ends.nextTime ?? .infinity
+        }
     }
 
-    /// Ends the transfer that is due at `time`, the one that started first if there are several.
+    /// Ends the transfer that is due at `time`, the one that was given its rate first if there are several; `nil` if only the
+    /// rates were due.
     mutating func complete(at time: Double) -> Completion? {
         advanceClock(to: time)
-        guard let position = active.firstIndex(where: { channels[$0].finish <= time }) else { return nil }
-        let index = active.remove(at: position)
+        guard soonest <= time, let (_, end) = ends.pop() else { return nil }
+        let index = end.channel
         let tag = channels[index].waiting[channels[index].head].tag
+        channels[index].busySeconds += now - channels[index].started
         channels[index].head += 1
         channels[index].isActive = false
-        channels[index].finish = .infinity
+        channels[index].version += 1
+        activeCount -= 1
         if channels[index].head < channels[index].waiting.count {
-            start(index)
+            start(index, rate: grain > 0 ? channels[index].rate : 0)
         } else {
             channels[index].waiting.removeAll(keepingCapacity: true)
             channels[index].head = 0
         }
-        isStale = tables.sharesAccess
+        isStale = true
         return Completion(tag: tag, time: time, latency: channels[index].latency)
     }
 
@@ -103,71 +135,68 @@ struct FluidNetwork<Tag> {
         }
     }
 
-    private mutating func start(_ index: Int) {
+    /// - Parameter rate: what the channel has until the rates are divided anew.
+    private mutating func start(_ index: Int, rate: Double) {
         channels[index].isActive = true
+        channels[index].started = now
         channels[index].remaining = channels[index].waiting[channels[index].head].bytes
-        active.append(index)
-        guard !tables.sharesAccess else {
-            channels[index].rate = 0
-            channels[index].finish = .infinity
-            isStale = true
-            return
+        activeCount += 1
+        if !channels[index].isListed {
+            channels[index].isListed = true
+            listed.append(index)
         }
-        channels[index].rate = channels[index].capacity
-        channels[index].finish = now + time(channels[index].remaining, at: channels[index].rate)
+        setRate(rate, of: index)
+        isStale = true
     }
 
-    private func time(_ bytes: Double, at rate: Double) -> Double { rate == .infinity ? 0 : bytes / rate }
+    private mutating func setRate(_ rate: Double, of index: Int) {
+        channels[index].rate = rate
+        channels[index].settled = now
+        channels[index].version += 1
+        guard rate > 0 else { return }
+        let seconds = rate == .infinity ? 0 : channels[index].remaining / rate
+        ends.push((index, channels[index].version), at: now + seconds)
+    }
+
+    private func place(of capacity: Double) -> Int {
+        var (low, high) = (0, byCapacity.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if channels[byCapacity[middle]].capacity <= capacity { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
 
     private mutating func advanceClock(to time: Double) {
         guard time > now else { return }
-        if isStale { divide() }
-        for index in active {
-            channels[index].busySeconds += time - now
-            if tables.sharesAccess {
-                channels[index].remaining = max(0, channels[index].remaining - channels[index].rate * (time - now))
-            }
-        }
+        if isStale, divisionDue <= now { divide() }
         now = time
     }
 
-    /// Progressive filling (Bertsekas and Gallager, Data Networks, section 6.5.2).
     private mutating func divide() {
         isStale = false
-        var open = active
-        var upload = tables.uplinkSecondsPerByte.map { $0 > 0 ? 1 / $0 : Double.infinity }
-        var download = tables.downlinkSecondsPerByte.map { $0 > 0 ? 1 / $0 : Double.infinity }
-        var senders = Array(repeating: 0, count: tables.peers)
-        var receivers = senders
-        for index in open {
-            senders[channels[index].source] += 1
-            receivers[channels[index].target] += 1
+        divided = now
+        flows.removeAll(keepingCapacity: true)
+        var kept = 0
+        for index in listed {
+            guard channels[index].isActive else {
+                channels[index].isListed = false
+                continue
+            }
+            listed[kept] = index
+            channels[index].position = kept
+            kept += 1
+            let sent = channels[index].rate * (now - channels[index].settled)
+            if sent > 0 { channels[index].remaining = max(0, channels[index].remaining - sent) }
+            flows.append(
+                MaxMinRates.Flow(
+                    source: channels[index].source, target: channels[index].target, capacity: channels[index].capacity))
         }
-        while !open.isEmpty {
-            var level = Double.infinity
-            func share(_ index: Int) -> Double {
-                let channel = channels[index]
-                return min(
-                    channel.capacity,
-                    min(
-                        upload[channel.source] / Double(senders[channel.source]),
-                        download[channel.target] / Double(receivers[channel.target])))
-            }
-            for index in open { level = min(level, share(index)) }
-            var rest: [Int] = []
-            var settled: [Int] = []
-            for index in open {
-                if share(index) <= level * (1 + 1e-12) { settled.append(index) } else { rest.append(index) }
-            }
-            for index in settled {
-                channels[index].rate = level
-                channels[index].finish = now + time(channels[index].remaining, at: level)
-                upload[channels[index].source] -= level
-                download[channels[index].target] -= level
-                senders[channels[index].source] -= 1
-                receivers[channels[index].target] -= 1
-            }
-            open = rest
-        }
+        listed.removeLast(listed.count - kept)
+        ranked.removeAll(keepingCapacity: true)
+        for index in byCapacity where channels[index].isActive { ranked.append(channels[index].position) }
+        let shares = filling.divide(flows, byCapacity: ranked)
+        ends.removeAll()
+        for (position, index) in listed.enumerated() { setRate(shares[position], of: index) }
     }
 }

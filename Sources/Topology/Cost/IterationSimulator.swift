@@ -106,8 +106,12 @@ package struct IterationSimulator {
 
     /// When the last peer has exchanged and stepped, if the stages would end their last passes at these times but for what
     /// the exchange takes from the last gradients' share of the access links.
-    static func exchangeSeconds(_ layout: Layout, finishes: [[Double]], tables: CostTables) -> Double {
-        var simulator = IterationSimulator(layout, tables: tables, exchanges: true)
+    ///
+    /// - Parameter grain: see `FluidNetwork`.
+    static func exchangeSeconds(
+        _ layout: Layout, finishes: [[Double]], tables: CostTables, grain: Double = 0
+    ) -> Double {
+        var simulator = IterationSimulator(layout, tables: tables, exchanges: true, grain: grain)
         simulator.isTail = true
         for (rank, stages) in finishes.enumerated() {
             let first = simulator.firstStageOfRank[rank]
@@ -136,14 +140,14 @@ package struct IterationSimulator {
         send(rest, from: stage.peer, to: stages[index - 1].peer, tag: .gradient(stage: index - 1), at: time)
     }
 
-    private init(_ layout: Layout, tables: CostTables, exchanges: Bool) {
+    private init(_ layout: Layout, tables: CostTables, exchanges: Bool, grain: Double = 0) {
         self.tables = tables
         exchange = GradientExchange(layout: layout, tables: tables)
         self.exchanges = exchanges && layout.pipelines.count > 1
         forms = self.exchanges ? exchange.segments.indices.map(exchange.form(of:)) : []
         replicas = layout.pipelines.count
         schedule = layout.schedule
-        network = FluidNetwork(tables: tables)
+        network = FluidNetwork(tables: tables, grain: grain)
         direct = DirectNetwork(tables: tables)
         let holders = exchange.segments.count * replicas
         received = ExchangeStep.allCases.map { _ in Array(repeating: 0, count: holders) }
@@ -180,8 +184,9 @@ package struct IterationSimulator {
         while true {
             let transfer = network.nextCompletion()
             if let transfer, events.isEmpty || transfer <= (events.nextTime ?? .infinity) {
-                guard let completion = network.complete(at: transfer) else { break }
-                events.push(.arrived(completion.tag), at: completion.time + completion.latency)
+                if let completion = network.complete(at: transfer) {
+                    events.push(.arrived(completion.tag), at: completion.time + completion.latency)
+                }
                 continue
             }
             guard let (time, event) = events.pop() else { break }

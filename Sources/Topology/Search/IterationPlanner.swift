@@ -123,7 +123,8 @@ struct IterationPlanner {
                 // The simulator is too dear to lead a search over many stages: the closed form leads, it judges.
                 var closedForm = ClosedForm(tables: tables)
                 closedForm.memo = ClosedForm.Memo()
-                start = refinement.run(start, limit: isShort ? 30 : 300, measure: closedForm.seconds).layout
+                let limit = isShort || tables.sharesAccess ? 30 : 300  // shared access links are simulated
+                start = refinement.run(start, limit: limit, measure: closedForm.seconds).layout
             }
             let share = isSmall ? max(1, measurements / 2) : 1
             let refined = refinement.run(start, limit: share) {

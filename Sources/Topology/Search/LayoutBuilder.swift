@@ -201,7 +201,7 @@ struct LayoutBuilder {
             guard (values.first ?? 0) <= limit else { return .infinity }
             finishes.append(values)
         }
-        return closedForm.exchangeFinish(layout, finishes: finishes, isRough: isRough, limit: limit)
+        return closedForm.exchangeFinish(layout, finishes: finishes, isRough: isRough, isQuick: true, limit: limit)
     }
 
     /// Every figure that the times of a pipeline follow from, for this builder's schedule and tables.
