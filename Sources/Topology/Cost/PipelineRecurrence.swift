@@ -1,10 +1,10 @@
 /// One pipeline's part of an iteration, pass by pass: what the simulator would see if the pipeline had its links for
 /// itself, without a queue of events.
 ///
-/// Stages act in the order of their start times, each by the rules of `IterationSimulator`, so the result is the
-/// simulator's for a pipeline by itself. Where access links are shared, the end of a transfer depends on those that start
-/// after it: `FluidLinks` follows them. Long iterations are cut: after a few rounds of the deepest window every further round takes the same
-/// time.
+/// Stages act by the rules of `IterationSimulator`, so the result is the simulator's for a pipeline by itself. Where no access
+/// link is shared, `LonePipeline` follows them; else the end of a transfer depends on those that start after it, stages act
+/// in the order of their start times, and `FluidLinks` follows the transfers. Long iterations are cut: after a few rounds of
+/// the deepest window every further round takes the same time.
 struct PipelineRecurrence {
     private let tables: CostTables
     private let pipeline: [Layout.Stage]
@@ -40,8 +40,11 @@ struct PipelineRecurrence {
     }
 
     private func run(_ microBatches: Int) -> [Double] {
+        guard tables.sharesAccess else {
+            return LonePipeline(pipeline, schedule: schedule, tables: tables).finishes(microBatches: microBatches)
+        }
         var result: [Double] = []
-        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count * microBatches + 11 * count) { memory in
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count * microBatches + 7 * count) { memory in
             withUnsafeTemporaryAllocation(of: Int.self, capacity: 7 * count) { counters in
                 guard let times = memory.baseAddress, let counts = counters.baseAddress else { return }
                 times.initialize(repeating: 0, count: memory.count)
@@ -67,26 +70,22 @@ struct PipelineRecurrence {
             let next = pipeline[index + 1].peer
             let there = stage.peer * tables.peers + next
             let back = next * tables.peers + stage.peer
-            let forwardBytes = tables.forwardBytes(stage.layers.upperBound, link: there)
-            let backwardBytes = tables.backwardBytes(stage.layers.upperBound, link: back)
-            state.sendForward[index] = forwardBytes * tables.secondsPerByte[there]
-            state.sendBackward[index + 1] = backwardBytes * tables.secondsPerByte[back]
             state.latencyForward[index] = tables.latency[there]
             state.latencyBackward[index + 1] = tables.latency[back]
         }
-        if tables.sharesAccess { state.links = FluidLinks(pipeline, tables: tables) }
+        state.links = FluidLinks(pipeline, tables: tables)
         for microBatch in 0..<state.microBatches { state.activationAt[microBatch] = 0 }
         state.activations[0] = state.microBatches
     }
 }
 
 extension PipelineRecurrence {
-    /// Everything that changes, in scratch memory.
+    /// Everything that changes where access links are shared, in scratch memory.
     struct State {
         let stages: Int
         let microBatches: Int
         let schedule: PlanSchedule
-        /// Where access links are shared.
+        /// What carries its tensors.
         var links: FluidLinks?
         let activationAt: UnsafeMutablePointer<Double>
         let gradientAt: UnsafeMutablePointer<Double>
@@ -94,11 +93,8 @@ extension PipelineRecurrence {
         let forward: UnsafeMutablePointer<Double>
         let backward: UnsafeMutablePointer<Double>
         let weight: UnsafeMutablePointer<Double>
-        let sendForward: UnsafeMutablePointer<Double>
-        let sendBackward: UnsafeMutablePointer<Double>
         let latencyForward: UnsafeMutablePointer<Double>
         let latencyBackward: UnsafeMutablePointer<Double>
-        let linkFree: UnsafeMutablePointer<Double>
         let depth: UnsafeMutablePointer<Int>
         let forwards: UnsafeMutablePointer<Int>
         let backwards: UnsafeMutablePointer<Int>
@@ -126,13 +122,9 @@ extension PipelineRecurrence {
             forward = take()
             backward = take()
             weight = take()
-            sendForward = take()
-            sendBackward = take()
             latencyForward = take()
             latencyBackward = take()
-            // Forward link of stage i at i; backward link of stage i at stages + i.
-            linkFree = next
-            starts = next + 2 * stages
+            starts = next
             kinds = counts + 6 * stages
             depth = counts
             forwards = counts + stages
@@ -144,28 +136,7 @@ extension PipelineRecurrence {
 
         mutating func run() {
             for stage in 0..<stages { decide(stage) }
-            guard links == nil else {
-                runSharing()
-                return
-            }
-            while true {
-                var chosen = 0
-                var earliest = starts[0]
-                for stage in 1..<stages where starts[stage] < earliest {
-                    earliest = starts[stage]
-                    chosen = stage
-                }
-                guard earliest < .infinity else { return }
-                let kind = kinds[chosen]
-                act(chosen, at: earliest)
-                decide(chosen)
-                // Only the stage that has been sent something may now decide otherwise.
-                if kind == 1 {
-                    if chosen + 1 < stages { decide(chosen + 1) }
-                } else if kind == 2, chosen > 0 {
-                    decide(chosen - 1)
-                }
-            }
+            runSharing()
         }
 
         /// What the stage would do next and when, from what has been sent to it so far.
@@ -202,38 +173,18 @@ extension PipelineRecurrence {
                 if stage + 1 == stages {
                     gradientAt[stage * microBatches + microBatch] = end
                     gradients[stage] += 1
-                } else if links != nil {
-                    links?.hold(stage, until: end, isForward: true)
                 } else {
-                    let arrival = send(stage, at: end, isForward: true)
-                    activationAt[(stage + 1) * microBatches + microBatch] = arrival
-                    activations[stage + 1] += 1
+                    links?.hold(stage, until: end, isForward: true)
                 }
             case 2:
                 let end = start + backward[stage]
                 free[stage] = end
-                let microBatch = backwards[stage]
                 backwards[stage] += 1
-                if stage > 0, links != nil {
-                    links?.hold(stage, until: end, isForward: false)
-                } else if stage > 0 {
-                    let arrival = send(stage, at: end, isForward: false)
-                    gradientAt[(stage - 1) * microBatches + microBatch] = arrival
-                    gradients[stage - 1] += 1
-                }
+                if stage > 0 { links?.hold(stage, until: end, isForward: false) }
             default:
                 free[stage] = start + weight[stage]
                 weights[stage] += 1
             }
-        }
-
-        private mutating func send(_ stage: Int, at time: Double, isForward: Bool) -> Double {
-            let link = isForward ? stage : stages + stage
-            let seconds = isForward ? sendForward[stage] : sendBackward[stage]
-            let latency = isForward ? latencyForward[stage] : latencyBackward[stage]
-            let end = max(time, linkFree[link]) + seconds
-            linkFree[link] = end
-            return end + latency
         }
     }
 }

@@ -108,6 +108,7 @@ struct IterationPlanner {
                 "no arrangement found that fits the peers' memory: use more stages, fewer micro-batches in flight or "
                     + "smaller micro-batches")
         }
+        func surcharge(_ layout: Layout) -> Double { search.standbys?.surcharge(layout) ?? 1 }
         var best: Layout?
         var seconds = Double.infinity
         let isSmall = tables.peers <= 8 && tables.microBatches <= 64
@@ -131,14 +132,17 @@ struct IterationPlanner {
                 IterationSimulator.run($0, tables: tables).seconds
             }
             measurements -= refined.used
-            if refined.seconds < seconds {
-                seconds = refined.seconds
+            let value = refined.seconds * surcharge(refined.layout)
+            if value < seconds {
+                seconds = value
                 best = refined.layout
             }
             if measurements <= 0 { break }
         }
         // Templates with equal cuts in all pipelines are not among the starts, whose cuts follow the peers' speeds.
-        if !isShort, let template = Baselines.bestTemplate(problem), template.trace.seconds < seconds {
+        if !isShort, let template = Baselines.bestTemplate(problem),
+            template.trace.seconds * surcharge(template.layout) < seconds
+        {
             best = template.layout
         }
         best = best?.withBetterExchange(tables: tables)

@@ -28,7 +28,7 @@ extension IterationSearch {
             builder = index
             pipelines = []
             guard let built = build(arrangement, changed: nil) else { continue }
-            let (layout, seconds) = builders[index].price(built)
+            let (layout, seconds) = price(built, of: arrangement)
             remember(layout, arrangement, seconds)
             let value = judged(layout, arrangement, seconds, index).seconds
             if value < found?.seconds ?? .infinity {
@@ -62,8 +62,9 @@ extension IterationSearch {
         let refined = Refinement(tables: tables, spares: [], swapsPeers: false, budget: budget).run(
             layout, limit: round <= firstRounds ? 1 : Self.refinements, measure: closedForm.seconds)
         let value =
-            layout.exchangesDirectly
-            ? refined.seconds : IterationSimulator.run(refined.layout, tables: tables).seconds
+            (standbys?.surcharge(refined.layout) ?? 1)
+            * (layout.exchangesDirectly
+                ? refined.seconds : IterationSimulator.run(refined.layout, tables: tables).seconds)
         let position = champions.firstIndex { $0.seconds > value } ?? champions.count
         if !champions.contains(where: { $0.layout == refined.layout }) {
             champions.insert((refined.layout, value), at: position)
@@ -77,8 +78,7 @@ extension IterationSearch {
             defer { (self.builder, pipelines) = state }
             self.builder = builder
             pipelines = []
-            if let built = build(shared, changed: nil), builders[builder].price(built, limit: seconds).seconds < seconds
-            {
+            if let built = build(shared, changed: nil), price(built, of: shared, limit: seconds).seconds < seconds {
                 best = shared
             }
         }

@@ -8,6 +8,8 @@ struct IterationSearch {
     private let freedom: Arrangement.Freedom
     private let affinity: Affinity
     let budget: CostBudget
+    /// Where spares should stand, if the shape leaves any.
+    let standbys: Standbys?
     var builders: [LayoutBuilder]
     /// The one that refuses levels in exchanges, if the others do not.
     var directBuilder: Int?
@@ -94,6 +96,7 @@ struct IterationSearch {
         eliteCount = problem.graph.count <= 8 ? 24 : 10
         affinity = Self.affinity(tables)
         budget = CostBudget(problem)
+        standbys = Standbys(problem, tables: tables, affinity: affinity)
         starts = warmStarts
         // A plan in force is the place to look for the next one: other starts only where it does not fit.
         if !starts.isEmpty { rankStarts(keepFirst: true) }
@@ -138,13 +141,24 @@ struct IterationSearch {
         guard budget.allows(next.pipelines.joined()) else { return }
         guard let built = build(next, changed: changed) else { return }
         let limit = seconds + temperature * generator.exponential()
-        let (layout, value) = builders[builder].price(built, limit: limit)
+        let (layout, value) = price(built, of: next, limit: limit)
         guard value <= limit else { return }
         arrangement = next
         pipelines = built
         seconds = value
         if value < roundBest?.seconds ?? .infinity { roundBest = (layout, next, value) }
         remember(layout, next, value)
+    }
+
+    /// The time of an arrangement's pipelines under the present schedule, with the surcharge for where its spares stand.
+    func price(
+        _ built: [LayoutBuilder.Pipeline], of arrangement: Arrangement, limit: Double = .infinity
+    ) -> (layout: Layout, seconds: Double) {
+        guard let standbys else { return builders[builder].price(built, limit: limit) }
+        let surcharge = standbys.surcharge(arrangement.pipelines.joined(), spares: arrangement.spares)
+        var priced = builders[builder].price(built, limit: limit / surcharge)
+        priced.seconds *= surcharge
+        return priced
     }
 
     mutating func build(_ next: Arrangement, changed: [Int]?) -> [LayoutBuilder.Pipeline]? {
@@ -221,7 +235,7 @@ struct IterationSearch {
             pipelines = []
             guard budget.allows(arrangement.pipelines.joined()), let built = build(arrangement, changed: nil)
             else { continue }
-            let value = builders[0].price(built, limit: seconds).seconds
+            let value = price(built, of: arrangement, limit: seconds).seconds
             guard value <= seconds, value.isFinite else { continue }
             best = next
             seconds = value
@@ -297,7 +311,7 @@ struct IterationSearch {
             builder = index
             pipelines = []
             guard let built = build(start, changed: nil) else { continue }
-            let (layout, value) = builders[index].price(built)
+            let (layout, value) = price(built, of: start)
             found(index, layout, value)
             best = min(best, value)
         }
@@ -362,7 +376,7 @@ struct IterationSearch {
         pipelines = []
         roundBest = nil
         if let built = build(arrangement, changed: nil) {
-            let priced = builders[builder].price(built)
+            let priced = price(built, of: arrangement)
             pipelines = built
             seconds = priced.seconds
             remember(priced.layout, arrangement, priced.seconds)
@@ -372,25 +386,5 @@ struct IterationSearch {
         let scale = elite.first?.seconds ?? 1
         temperature = scale * heat
         cooling = Cooling.factor(from: heat, to: Self.cold, steps: stepsOfRound)
-    }
-}
-
-/// Geometric cooling.
-enum Cooling {
-    /// The factor that takes a temperature from one value to another in so many steps: (to / from)^(1 / steps), by a
-    /// binary expansion of the exponent in square roots, which are the same everywhere.
-    static func factor(from: Double, to: Double, steps: Int) -> Double {
-        var result = 1.0
-        var root = to / from
-        var rest = 1 / Double(max(1, steps))
-        for _ in 0..<60 {
-            root = root.squareRoot()
-            rest *= 2
-            if rest >= 1 {
-                result *= root
-                rest -= 1
-            }
-        }
-        return result
     }
 }
