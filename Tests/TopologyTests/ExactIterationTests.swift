@@ -156,6 +156,35 @@ struct ExactIterationTests {
         #expect(report.objectiveSeconds < bound * 1.1, "\(report.objectiveSeconds) s, bound \(bound) s")
     }
 
+    /// One pipeline may have a single stage where another has two: its links to both work at the same time.
+    @Test func boundHoldsForPipelinesThatAreCutDifferently() {
+        var problem = Self.ideal(peers: 3, layers: 4, microBatches: 2, stages: 1, replicas: 2)
+        problem.shape.stages = nil
+        for layer in problem.model.layers.indices { problem.model.layers[layer].parameters = 1e6 }
+        for source in 0..<3 {
+            problem.graph.nodes[source].flopsPerSecond = 1e12
+            for target in 0..<3 where target != source {
+                problem.graph.setLink(
+                    from: source, to: target, latency: .measured(0), bytesPerSecond: .measured(1e6))
+            }
+        }
+        let tables = CostTables(problem)
+        let layout = Layout(
+            pipelines: [
+                [Layout.Stage(peer: 0, layers: 0..<4, depth: 1)],
+                [
+                    Layout.Stage(peer: 1, layers: 0..<2, depth: 1),
+                    Layout.Stage(peer: 2, layers: 2..<4, depth: 1),
+                ],
+            ], microBatches: [1, 1], schedule: .oneForwardOneBackward)
+        let seconds = IterationSimulator.run(layout, tables: tables).seconds
+        let lower = IterationLowerBound(problem: problem, tables: tables)
+        #expect(lower.seconds <= seconds)
+        #expect(lower.seconds(plan: 2 * seconds, nodes: 1_000) <= seconds)
+        // Half of the gradients over each link, no less.
+        #expect(lower.seconds > 0.9 * seconds)
+    }
+
     /// No layout, good or bad, under any schedule, is faster than the bound.
     @Test func boundHoldsForEveryLayout() {
         for seed: UInt64 in 0..<40 {

@@ -150,4 +150,35 @@ enum RandomProblem {
         }
         return builder.price(pipelines).layout
     }
+
+    /// A random layout of pipelines of any lengths, with any cuts and shares; `nil` if it does not fit.
+    static func unevenLayout(
+        of problem: PlanningProblem, schedule: PlanSchedule, generator: inout SeededGenerator
+    ) -> Layout? {
+        let tables = CostTables(problem)
+        let builder = LayoutBuilder(tables: tables, schedule: schedule)
+        var order = Array(0..<tables.peers)
+        generator.shuffle(&order)
+        var shares: [Int] = []
+        var pipelines: [[Layout.Stage]] = []
+        var left = tables.microBatches
+        while left > 0 {
+            guard !order.isEmpty else { return nil }
+            let length = 1 + generator.index(below: min(order.count, tables.layers))
+            let isLast = length == order.count || generator.index(below: 3) == 0
+            let share = isLast ? left : 1 + generator.index(below: left)
+            var inner = Array(1..<tables.layers)
+            generator.shuffle(&inner)
+            let bounds = [0] + inner.prefix(length - 1).sorted() + [tables.layers]
+            let cuts = zip(bounds, bounds.dropFirst()).map { $0..<$1 }
+            guard let pipeline = builder.pipeline(Array(order.prefix(length)), cuts: cuts, share: share) else {
+                return nil
+            }
+            order.removeFirst(length)
+            pipelines.append(pipeline.stages)
+            shares.append(share)
+            left -= share
+        }
+        return Layout(pipelines: pipelines, microBatches: shares, schedule: schedule)
+    }
 }

@@ -20,6 +20,11 @@
 /// layer more (a grows by a forward pass, but m ≥ 1 passes are not done). So stages that take as many layers as a time
 /// allows get farthest, and the greatest m is found by bisection. Pipelines share nothing in this bound but the number of
 /// peers: the most micro-batches of R pipelines follow from a knapsack over their lengths.
+///
+/// **Exchange.** A stage's gradients leave it, over its links to the other holders of its layers: R − 1, and one more for
+/// each cut of another pipeline strictly inside its range. Every cut lies inside one stage of a pipeline at most, and
+/// the others have no more cuts than peers less R − 1. How few of them so many micro-batches need follows by dynamic
+/// programming over stages and layers, where neither none for every stage are enough nor all for every stage too few.
 struct PipelineCapacity {
     let tables: CostTables
     /// Seconds of the cheapest transfer between any two peers, forwards and backwards, and without latency.
@@ -50,10 +55,16 @@ struct PipelineCapacity {
         weightShare = problem.schedule.map { $0 == .zeroBubble } ?? true ? tables.weightGradientShare : 0
     }
 
-    /// What the exchange of a stage's gradients takes at least: `latency` and `secondsForByte` of what it holds.
+    /// What the exchange of a stage's gradients takes at least.
     struct Exchange {
         var latency: Double
-        var secondsForByte: Double
+        /// By links: the most bytes a second from any peer over so many; empty if there is no exchange.
+        var rates: [Double]
+        /// The fewest and the most other pipelines.
+        var others: ClosedRange<Int>
+
+        /// Without any other pipeline.
+        static let none = Exchange(latency: 0, rates: [], others: 0...0)
     }
 
     /// The least time in which some number of pipelines out of `replicas` could do all micro-batches; `limit` if it is not
@@ -120,8 +131,22 @@ struct PipelineCapacity {
         return low
     }
 
-    /// Whether so many stages can do so many micro-batches in the time: each takes as many layers as it can.
+    /// Whether so many stages can do so many micro-batches in the time.
     func isFeasible(_ stages: Int, microBatches: Int, time: Double, _ exchange: Exchange) -> Bool {
+        // Cuts of the other pipelines, if all peers that are not in this one are in those.
+        let cuts = max(0, peers - stages - exchange.others.lowerBound)
+        func farthest(_ cuts: Int) -> Bool {
+            isFeasible(stages) { range, stage in
+                seconds(range, stage: stage, of: stages, microBatches: microBatches, exchange, cuts: cuts) <= time
+            }
+        }
+        if farthest(0) { return true }
+        guard !exchange.rates.isEmpty, cuts > 0, farthest(cuts) else { return false }
+        return fewestCuts(stages, microBatches: microBatches, time: time, exchange, limit: cuts) <= cuts
+    }
+
+    /// The same where a stage is feasible or not by itself: each takes as many layers as it can.
+    private func isFeasible(_ stages: Int, _ allows: (Range<Int>, Int) -> Bool) -> Bool {
         var start = 0
         for stage in 0..<stages {
             // Every stage after it holds a layer.
@@ -130,8 +155,7 @@ struct PipelineCapacity {
             var high = last
             while low < high {
                 let middle = (low + high + 1) / 2
-                let ends = seconds(start..<middle, stage: stage, of: stages, microBatches: microBatches, exchange)
-                if ends <= time { low = middle } else { high = middle - 1 }
+                if allows(start..<middle, stage) { low = middle } else { high = middle - 1 }
             }
             guard low > start else { return false }
             start = low
@@ -139,9 +163,38 @@ struct PipelineCapacity {
         return start == tables.layers
     }
 
+    /// The fewest cuts of other pipelines with which so many stages can do so many micro-batches in the time.
+    private func fewestCuts(
+        _ stages: Int, microBatches: Int, time: Double, _ exchange: Exchange, limit: Int
+    ) -> Int {
+        // By layers that the stages so far hold.
+        var fewest = Array(repeating: limit + 1, count: tables.layers + 1)
+        fewest[0] = 0
+        for stage in 0..<stages {
+            var next = Array(repeating: limit + 1, count: tables.layers + 1)
+            for start in stage..<(tables.layers - (stages - 1 - stage)) where fewest[start] <= limit {
+                var cuts = 0
+                for end in (start + 1)...(tables.layers - (stages - 1 - stage)) {
+                    // More layers never need fewer.
+                    while cuts <= limit,
+                        seconds(
+                            start..<end, stage: stage, of: stages, microBatches: microBatches, exchange, cuts: cuts)
+                            > time
+                    {
+                        cuts += 1
+                    }
+                    guard fewest[start] + cuts <= limit else { break }
+                    next[end] = min(next[end], fewest[start] + cuts)
+                }
+            }
+            fewest = next
+        }
+        return fewest[tables.layers]
+    }
+
     /// The greatest of the four.
     private func seconds(
-        _ range: Range<Int>, stage: Int, of stages: Int, microBatches: Int, _ exchange: Exchange
+        _ range: Range<Int>, stage: Int, of stages: Int, microBatches: Int, _ exchange: Exchange, cuts: Int
     ) -> Double {
         let overhead = tables.taskOverheadSeconds
         let layers = tables.layers
@@ -163,7 +216,7 @@ struct PipelineCapacity {
         guard room > 0 else { return .infinity }
         let depth = stored > 0 ? min(count, (room / stored).rounded(.down)) : count
         guard depth >= 1 else { return .infinity }
-        let own = tail(range, exchange)
+        let own = tail(range, exchange, cuts: cuts)
         var least = arrival + count * (pass + whole) + own
         let down = forward(range.upperBound, layers) + after * (overhead + forwardHop)
         let up =
@@ -174,17 +227,21 @@ struct PipelineCapacity {
         guard stage > 0 else { return least }
         let back =
             (backward(0, range.lowerBound) + before * overhead) * (1 - weightShare) + before * backwardHop
-            + (backward(0, 1) + overhead) * weightShare + tail(0..<1, exchange)
+            + (backward(0, 1) + overhead) * weightShare + tail(0..<1, exchange, cuts: 0)
         least = max(
             least, arrival + count * (pass + whole - weights) + max(0, count - depth) * weights + back)
         return max(least, arrival + (count - 1) * transfer + through + back)
     }
 
     /// The exchange and the optimiser's step of a stage after its last pass, on average over the local steps.
-    private func tail(_ range: Range<Int>, _ exchange: Exchange) -> Double {
+    private func tail(_ range: Range<Int>, _ exchange: Exchange, cuts: Int) -> Double {
         let parameters = tables.parameters(range)
-        let bytes = parameters * tables.gradientBytesPerParameter * tables.compression.gradientFactor
-        let seconds = max(exchange.latency, bytes * exchange.secondsForByte)
+        var seconds = 0.0
+        if !exchange.rates.isEmpty {
+            let bytes = parameters * tables.gradientBytesPerParameter * tables.compression.gradientFactor
+            let links = min(exchange.others.upperBound + cuts, range.count * exchange.others.upperBound)
+            seconds = max(exchange.latency, bytes / exchange.rates[min(links, exchange.rates.count - 1)])
+        }
         return seconds / Double(tables.localSteps)
             + parameters * CostTables.optimizerFlopsPerParameter * secondsPerFlop
     }

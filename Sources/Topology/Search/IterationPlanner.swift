@@ -52,6 +52,8 @@ struct IterationPlanner {
     private static let shortBudget = 30_000
     /// About three seconds.
     private static let usualExactNodes = 1_000_000
+    /// Of the nodes for the exact search one in so many is for the bound with divisions, up to three seconds in all.
+    private static let nodesForBound = 16
 
     var evaluations: Int { search.steps + (direct?.steps ?? 0) }
 
@@ -160,7 +162,8 @@ struct IterationPlanner {
         let bound =
             isOptimal
             ? trace.seconds
-            : IterationLowerBound(problem: problem, tables: tables).seconds(plan: trace.seconds, nodes: exactNodes / 16)
+            : IterationLowerBound(problem: problem, tables: tables, isRough: isShort)
+                .seconds(plan: trace.seconds, nodes: exactNodes / Self.nodesForBound)
         return (layout, trace, bound, isOptimal)
     }
 }
