@@ -43,6 +43,9 @@ struct PartitionBoundTests {
                 let bound = try Self.bound(problem, replicas: replicas, high: 2 * seconds)
                 #expect(bound <= seconds, "seed \(seed), \(replicas) pipelines: \(seconds) is below the bound \(bound)")
                 problem.shape.replicas = replicas
+                let cuts = SkeletonBound(problem, tables: tables, replicas: replicas, nodes: 2_000).seconds(
+                    low: 0, high: 2 * seconds)
+                #expect(cuts <= seconds, "seed \(seed), \(replicas) pipelines: \(seconds) is below the bound \(cuts)")
                 let simple = IterationLowerBound(problem: problem, tables: tables).seconds
                 #expect(simple <= seconds, "seed \(seed), \(replicas) pipelines: \(seconds) is below \(simple)")
                 judged += 1

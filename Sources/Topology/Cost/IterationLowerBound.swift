@@ -17,6 +17,8 @@
 /// **Whole pipelines.** Layers, micro-batches and pipelines are whole: see `PipelineCapacity`.
 ///
 /// **Links.** For few peers every division into pipelines is looked at, with the links that it has: see `PartitionBound`.
+///
+/// **Cuts.** For few peers all ways to cut pipelines are looked at, whoever stands where: see `SkeletonBound`.
 struct IterationLowerBound {
     let problem: PlanningProblem
     let tables: CostTables
@@ -33,7 +35,7 @@ struct IterationLowerBound {
     private static let wholePeers = 160
     private static let wholeLayers = 128
 
-    /// With divisions of few peers, and up to `plan`, the time of a plan that is known.
+    /// With the divisions and skeletons of few peers, and up to `plan`, the time of a plan that is known.
     ///
     /// - Parameter nodes: parts of divisions to look at for every number of pipelines.
     func seconds(plan: Double, nodes: Int) -> Double {
@@ -46,11 +48,20 @@ struct IterationLowerBound {
         for count in replicas {
             var problem = problem
             problem.shape.replicas = count
-            let bound = max(known, IterationLowerBound(problem: problem, tables: tables).seconds)
-            best = min(best, partitions.seconds(replicas: count, low: bound, high: best))
+            var bound = max(known, IterationLowerBound(problem: problem, tables: tables).seconds)
+            bound = partitions.seconds(replicas: count, low: bound, high: best)
+            if count > 1 {
+                let skeletons = SkeletonBound(
+                    problem, tables: tables, replicas: count, nodes: nodes * Self.skeletonsForDivision)
+                bound = skeletons.seconds(low: bound, high: best)
+            }
+            best = min(best, bound)
         }
         return max(known, best)
     }
+
+    /// Parts of skeletons that are looked at for one of a division; a guess at what is worth its time.
+    private static let skeletonsForDivision = 4
 
     private var fewestPeers: Int { max(problem.shape.stages ?? 1, fewestStages) }
     private var mostPipelines: Int { max(1, min(tables.microBatches, tables.peers / fewestPeers)) }

@@ -16,8 +16,6 @@ struct PartitionBound {
     private static let mostSets = 4096
     /// What a whole division costs more than a part of one.
     private static let costOfDivision = 50
-    /// To 1/128 of the distance between what was known and the plan.
-    private static let halvings = 7
 
     /// - Parameter nodes: parts of divisions to look at for every number of pipelines; about 100,000 a second.
     /// - Returns: `nil` if there are too many sets of peers.
@@ -35,14 +33,7 @@ struct PartitionBound {
     /// not below `high` is given as that.
     func seconds(replicas: Int, low: Double, high: Double) -> Double {
         var search = self
-        guard low < high, !search.suffices(low, replicas) else { return low }
-        guard search.suffices(high, replicas) else { return high }
-        var (low, high) = (low, high)
-        for _ in 0..<Self.halvings {
-            let middle = (low + high) / 2
-            if search.suffices(middle, replicas) { high = middle } else { low = middle }
-        }
-        return low
+        return LeastTime.between(low, high) { search.suffices($0, replicas) }
     }
 
     private mutating func suffices(_ time: Double, _ replicas: Int) -> Bool {
@@ -99,5 +90,23 @@ struct PartitionBound {
             }
         }
         return false
+    }
+}
+
+/// Finds the greatest time that is not enough, by halving.
+enum LeastTime {
+    /// To 1/128 of the distance between what was known and the plan.
+    private static let halvings = 7
+
+    /// - Returns: a bound between the two: `low` if that is already enough, `high` if even that is not.
+    static func between(_ low: Double, _ high: Double, suffices: (Double) -> Bool) -> Double {
+        guard low < high, !suffices(low) else { return low }
+        guard suffices(high) else { return high }
+        var (low, high) = (low, high)
+        for _ in 0..<halvings {
+            let middle = (low + high) / 2
+            if suffices(middle) { high = middle } else { low = middle }
+        }
+        return low
     }
 }

@@ -52,7 +52,8 @@ struct IterationPlanner {
     private static let shortBudget = 30_000
     /// About three seconds.
     private static let usualExactNodes = 1_000_000
-    /// Of the nodes for the exact search one in so many is for the bound with divisions, up to three seconds in all.
+    /// Of the nodes for the exact search one in so many is for the bound with divisions and skeletons of each number of
+    /// pipelines, a few seconds in all.
     private static let nodesForBound = 16
 
     var evaluations: Int { search.steps + (direct?.steps ?? 0) }
