@@ -5,6 +5,13 @@ import Testing
 
 /// What every plan must obey, and what a planner must say when there is none.
 struct PlannerTests {
+    /// Three groups move on by one, peer by peer; those that have no counterpart stay.
+    @Test func groupsChangePlacesInACircle() {
+        var arrangement = Arrangement(pipelines: [[0, 2, 4], [1, 3, 5], [6, 7]], spares: [8])
+        #expect(arrangement.rotate([[0, 1], [2, 3], [4, 5, 8]]) == [0, 1])
+        #expect(arrangement == Arrangement(pipelines: [[2, 4, 0], [3, 5, 1], [6, 7]], spares: [8]))
+    }
+
     @Test func everyPlanIsValid() throws {
         for seed: UInt64 in 0..<8 {
             var problem = RandomProblem.make(

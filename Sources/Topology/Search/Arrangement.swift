@@ -67,22 +67,29 @@ struct Arrangement: Hashable {
         let left = generator.index(below: groups.count)
         let right = generator.index(below: groups.count)
         guard left != right else { return [] }
-        var partner: [Int: Int] = [:]
-        for (first, second) in zip(groups[left], groups[right]) {
-            partner[first] = second
-            partner[second] = first
+        return rotate([groups[left], groups[right]])
+    }
+
+    /// Puts the peers of each group where those of the one before were, peer by peer, the last group's in place of the
+    /// first's; returns the pipelines that changed.
+    mutating func rotate(_ groups: [[Int]]) -> [Int] {
+        let size = groups.map(\.count).min() ?? 0
+        var successor: [Int: Int] = [:]
+        for (index, group) in groups.enumerated() {
+            let next = groups[index + 1 < groups.count ? index + 1 : 0]
+            for position in 0..<size { successor[group[position]] = next[position] }
         }
         var changed: [Int] = []
         for index in pipelines.indices {
             var isChanged = false
             for stage in pipelines[index].indices {
-                guard let other = partner[pipelines[index][stage]] else { continue }
+                guard let other = successor[pipelines[index][stage]] else { continue }
                 pipelines[index][stage] = other
                 isChanged = true
             }
             if isChanged { changed.append(index) }
         }
-        for index in spares.indices { spares[index] = partner[spares[index]] ?? spares[index] }
+        for index in spares.indices { spares[index] = successor[spares[index]] ?? spares[index] }
         return changed
     }
 

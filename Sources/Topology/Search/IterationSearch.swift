@@ -6,15 +6,17 @@ struct IterationSearch {
     private let problem: PlanningProblem
     let tables: CostTables
     private let freedom: Arrangement.Freedom
-    private let affinity: Affinity
+    let affinity: Affinity
     let budget: CostBudget
     /// Where spares should stand, if the shape leaves any.
     let standbys: Standbys?
     var builders: [LayoutBuilder]
     /// The one that refuses levels in exchanges, if the others do not.
     var directBuilder: Int?
-    private var generator: SeededGenerator
+    var generator: SeededGenerator
     private var starts: [Arrangement]
+    /// Islands made of others by letting groups change places.
+    var rotated: Set<Arrangement> = []
     /// Where the rounds begin, each with the best that was found from it.
     var islands: [Island] = []
     var island = 0
@@ -55,12 +57,15 @@ struct IterationSearch {
     private static let levelRoundLength = 4
     /// Islands that get one of the first longer rounds each, where candidates are dear.
     private static let knownIslands = 3
+    /// How much slower than the best an island may be to get a longer round before the best gets another; a longer round gains
+    /// up to 2 %.
+    private static let promising = 1.02
     /// How much slower than the best a start may be to get a round, where candidates are dear. First rounds gain 3 to 11 %.
     private static let hopeless = 1.15
     private static let hot = 0.05
     private static let cold = 0.0005
     /// Peers up to which the order of groups is searched before single peers are.
-    private static let groupedPeers = 16...256
+    static let groupedPeers = 16...256
 
     /// A start with the best arrangement that rounds have made of it.
     struct Island {
@@ -218,11 +223,11 @@ struct IterationSearch {
         }
     }
 
-    private var orderedGroupings: [[[Int]]] {
+    var orderedGroupings: [[[Int]]] {
         Array(affinity.groupings.filter { (2...24).contains($0.count) }.prefix(2))
     }
 
-    private mutating func bestOrder(of groups: [[Int]], stages: Int, replicas: Int, trials: Int) -> Arrangement? {
+    mutating func bestOrder(of groups: [[Int]], stages: Int, replicas: Int, trials: Int) -> Arrangement? {
         let wasRough = builders[0].isRough
         builders[0].isRough = true
         builder = 0
@@ -244,22 +249,6 @@ struct IterationSearch {
         return seconds.isFinite ? best.arrangement(stages: stages, replicas: replicas, affinity: affinity) : nil
     }
 
-    /// Another order of groups in the shape of an island, as an island of its own: which order is found decides more than
-    /// what rounds make of it. `nil` where peers stand in no groups.
-    private mutating func freshIsland(like island: Int) -> Int? {
-        let groupings = orderedGroupings
-        let stages = islands[island].start.pipelines.first?.count ?? 0
-        let replicas = islands[island].start.pipelines.count
-        guard Self.groupedPeers.contains(tables.peers), !groupings.isEmpty, stages > 1,
-            stages * replicas <= tables.peers,
-            let start = bestOrder(
-                of: groupings[generator.index(below: groupings.count)], stages: stages, replicas: replicas,
-                trials: Self.freshTrials)
-        else { return nil }
-        return place(Island(start: start, best: start, seconds: .infinity, builder: 0))
-    }
-
-    private static let freshTrials = 150
     /// Islands from whose shapes one is drawn for another order of groups.
     private static let freshLikes = 4
 
@@ -344,7 +333,16 @@ struct IterationSearch {
             // There is time for so few long rounds in levels that the first ones are not left to chance.
             let isFirst = directBuilder != nil && !isWarm && round - firstRounds < Self.knownIslands
             if isFirst { island = ranked.first { !islands[$0].isKnown } ?? island }
-            islands[island].isKnown = true
+            let turn = directBuilder == nil || isWarm || isFirst ? 0 : (round - firstRounds) % 4
+            let isNew = turn == 1 || turn == 3
+            // Later, where groups have changed places, only what has come near the best.
+            let near = islands[ranked[0]].seconds * Self.promising
+            if directBuilder != nil, !isWarm, !isNew, let next = ranked.first(where: { !islands[$0].isKnown }),
+                islands[next].seconds < near
+            {
+                island = next
+            }
+            islands[island].isKnown = islands[island].isKnown || !isNew
             builder = islands[island].builder
             arrangement = islands[island].best
             switch generator.index(below: 8) {
@@ -362,11 +360,12 @@ struct IterationSearch {
                 // What levels make dear to price is searched near the best; a direct search goes farther (`IterationPlanner`).
                 length = Self.levelRoundLength
                 heat = min(heat, Self.hot / 10)
-                if !isFirst, !(round - firstRounds).isMultiple(of: 4),
-                    let fresh = freshIsland(like: ranked[generator.index(below: min(Self.freshLikes, ranked.count))])
+                let like = turn == 1 ? generator.index(below: min(Self.freshLikes, ranked.count)) : 0
+                if isNew,
+                    let fresh = turn == 1 ? freshIsland(like: ranked[like]) : rotatedIsland(of: ranked[like])
                 {
                     island = fresh
-                    builder = 0
+                    builder = islands[fresh].builder
                     arrangement = islands[fresh].start
                     length = 1
                 }
