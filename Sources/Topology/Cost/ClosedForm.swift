@@ -179,9 +179,8 @@ package struct ClosedForm {
         if isRough, tables.localSteps == 1, let ends = exchange.endsByPlace(finishes: finishes) {
             return stepped(layout, ends: ends, finishes: finishes)
         }
-        let replicas = layout.pipelines.count
         // Fair sharing has no formula that comes near it: all but very many transfers are simulated.
-        let transfers = tables.sharesAccess ? 2 * exchange.segments.count * replicas * (replicas - 1) : .max
+        let transfers = tables.sharesAccess ? Self.transfers(of: exchange) : .max
         let isLarge = transfers > Self.simulatedTransfers
         let full =
             isLarge && isQuick || transfers > Self.coarselySimulatedTransfers
@@ -191,6 +190,17 @@ package struct ClosedForm {
         guard tables.localSteps > 1, layout.pipelines.count > 1 else { return full }
         let local = stepped(layout, ends: finishes, finishes: finishes)
         return (full + Double(tables.localSteps - 1) * local) / Double(tables.localSteps)
+    }
+
+    private static func transfers(of exchange: GradientExchange) -> Int {
+        let replicas = exchange.layout.pipelines.count
+        return 2 * exchange.segments.count * replicas * (replicas - 1)
+    }
+
+    /// Whether `seconds` takes milliseconds, because a large exchange over shared access links is simulated.
+    func isDear(_ layout: Layout) -> Bool {
+        tables.sharesAccess
+            && Self.transfers(of: GradientExchange(layout: layout, tables: tables)) > Self.simulatedTransfers
     }
 
     /// Whether the exchange of a single layer's segment, over links that nothing else uses, ends after the limit.

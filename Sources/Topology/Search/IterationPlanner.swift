@@ -127,7 +127,7 @@ struct IterationPlanner {
                 // The simulator is too dear to lead a search over many stages: the closed form leads, it judges.
                 var closedForm = ClosedForm(tables: tables)
                 closedForm.memo = ClosedForm.Memo()
-                let limit = isShort || tables.sharesAccess ? 30 : 300  // shared access links are simulated
+                let limit = isShort || closedForm.isDear(start) ? 30 : 300
                 start = refinement.run(start, limit: limit, measure: closedForm.seconds).layout
             }
             let share = isSmall ? max(1, measurements / 2) : 1

@@ -57,6 +57,7 @@ extension IterationSearch {
     }
 
     private static let freshTrials = 150
+
     /// An island's best with two or three groups of near peers in each other's places, as an island of its own: the best of
     /// all such changes that has not been tried. A round's small changes do not get from one order of regions to another,
     /// and its whole groups change places two at a time. `nil` where peers stand in no or too many groups.
