@@ -37,6 +37,9 @@ package struct CostTables: Sendable {
     /// Clusters within which the holders of a layer may add up its gradients first; empty where they may not. Never where
     /// access links are shared: they carry the least bytes if all exchange with all.
     package let exchangeClusters: [ExchangeClusters]
+    /// Whether peers may add up slices of gradients of layers that they do not hold, so that all links of a holder carry its
+    /// gradients, and a stage may begin to exchange one layer while it computes the gradients of others.
+    package let spreadsExchange: Bool
     /// The part of a backward pass that computes the gradients of the weights: nobody waits for it, so a zero-bubble
     /// schedule does it when nothing else can be done (Qi et al. 2023 measure one third of the whole pass each for
     /// forward, input and weight gradients).
@@ -53,6 +56,9 @@ package struct CostTables: Sendable {
     /// Replicas among which a layer's gradients are divided to tell how far peers are apart; a guess that only orders links
     /// whose latency says one thing and whose rate another.
     private static let usualReplicas = 8.0
+
+    /// Peers up to which exchanges are spread over all of them; every transfer of larger swarms would take too long to price.
+    private static let mostPeersOfSpreading = 160
 
     /// FLOPs that AdamW costs a parameter, as time on the peer: about 15 operations, but bound by memory traffic of 28
     /// bytes; 40 is a guess that fits a CPU core at 100 GFLOP/s and 2.5 G parameters/s.
@@ -101,6 +107,8 @@ package struct CostTables: Sendable {
                 bytes: gradientBytesPerParameter * problem.compression.gradientFactor * parameterPrefix[layers]
                     / Double(layers) / Self.usualReplicas)
             : []
+        spreadsExchange =
+            problem.exchangesInLevels && !sharesAccess && !exactReduction && graph.count <= Self.mostPeersOfSpreading
         compression = problem.compression
         localSteps = max(1, problem.localSteps)
         isHomogeneous = graph.nodes.allSatisfy {
