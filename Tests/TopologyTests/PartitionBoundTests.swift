@@ -68,6 +68,81 @@ struct PartitionBoundTests {
         }
     }
 
+    /// What may go over all links by way of anybody is a plan too if it does not: what is said where exchanges may be spread
+    /// holds where they may not.
+    @Test(arguments: [1.0, 1e3]) func spreadingAllowsMore(speed: Double) throws {
+        for seed: UInt64 in 200..<208 {
+            var problem = RandomProblem.make(seed: seed, peers: 5, layers: 4, microBatches: 5)
+            for peer in problem.graph.nodes.indices { problem.graph.nodes[peer].flopsPerSecond *= speed }
+            problem.localSteps = seed.isMultiple(of: 3) ? 4 : 1
+            if seed.isMultiple(of: 4) { problem.taskOverheadSeconds = 0.01 }
+            let plain = try Planner.plan(problem, options: PlannerOptions(seed: 1, budget: 300, exactNodes: 0))
+            problem.exchangesInLevels = true
+            let tables = CostTables(problem)
+            #expect(tables.spreadsExchange)
+            let bound = IterationLowerBound(problem: problem, tables: tables).seconds(
+                plan: 2 * plain.objectiveSeconds, nodes: 20_000)
+            #expect(bound <= plain.objectiveSeconds, "seed \(seed)")
+            #expect(bound > 0.2 * plain.objectiveSeconds, "seed \(seed): \(bound) of \(plain.objectiveSeconds)")
+        }
+    }
+
+    /// Without latency no set of peers, nor pipelines of the best peers, can do less if exchanges may be spread.
+    @Test func spreadingNeverRaisesALimit() throws {
+        for seed: UInt64 in 300..<312 {
+            var problem = RandomProblem.make(seed: seed, peers: 5, layers: 5, microBatches: 12)
+            for source in 0..<5 {
+                problem.graph.nodes[source].flopsPerSecond *= seed.isMultiple(of: 2) ? 1 : 100
+                for target in 0..<5 where target != source {
+                    let rate = problem.graph.rates[source, target].value
+                    problem.graph.setLink(
+                        from: source, to: target, latency: .measured(0), bytesPerSecond: .measured(rate))
+                }
+            }
+            problem.localSteps = seed.isMultiple(of: 3) ? 4 : 1
+            if seed.isMultiple(of: 4) { problem.taskOverheadSeconds = 0.01 }
+            let plain = CostTables(problem)
+            let sets = try #require(PeerSets(plain, limit: 4096))
+            let holders = SetCapacity(problem, tables: plain, sets: sets)
+            let known = IterationLowerBound(problem: problem, tables: plain).seconds
+            problem.exchangesInLevels = true
+            let spread = SetCapacity(problem, tables: CostTables(problem), sets: sets)
+            for replicas in 1...5 {
+                for factor in [0.5, 1, 2, 4, 16] {
+                    let less = holders.capacities(time: factor * known, replicas: replicas)
+                    let more = spread.capacities(time: factor * known, replicas: replicas)
+                    #expect(zip(less, more).allSatisfy { $0 <= $1 }, "seed \(seed), \(replicas) pipelines")
+                    if replicas == 1 { #expect(less == more) }
+                }
+            }
+        }
+    }
+
+    /// One layer each for two peers whose links are slow: no pass goes on while it is exchanged, and its gradients leave over
+    /// both links of a peer.
+    @Test func aSpreadExchangeTakesAllLinks() {
+        var problem = RandomProblem.make(seed: 1, peers: 3, layers: 1, microBatches: 2)
+        let layer = ModelProfile.Layer(
+            parameters: 1e6, forwardFlops: 0.25, backwardFlops: 0.5, activationBytes: 1, activationGradientBytes: 1,
+            storedBytes: 1)
+        problem.model.layers = [layer]
+        problem.model.tiedParameters = 0
+        problem.shape = PlanningProblem.Shape(stages: 1, replicas: 2)
+        for source in 0..<3 {
+            problem.graph.nodes[source].flopsPerSecond = 1e12
+            for target in 0..<3 where target != source {
+                problem.graph.setLink(
+                    from: source, to: target, latency: .measured(1), bytesPerSecond: .measured(1e3))
+            }
+        }
+        problem.exchangesInLevels = true
+        let tables = CostTables(problem)
+        let bytes = tables.gradientBytes(0..<1)
+        let bound = IterationLowerBound(problem: problem, tables: tables).seconds
+        #expect(bound >= (1 + bytes / 2e3) * (1 - 1e-6))
+        #expect(bound < (1 + bytes / 2e3) * 1.001)
+    }
+
     /// Twelve peers of five regions: a pipeline of more than three stages leaves its region.
     @Test func seesLinksOfTwelvePeers() throws {
         let fixture = try #require(

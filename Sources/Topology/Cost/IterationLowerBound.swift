@@ -14,6 +14,15 @@
 /// pass, over at most R − 1 links for each of the layers that it has room for: pipelines may be cut differently. What a peer
 /// could compute meanwhile is at least so many FLOPs for each byte; it adds to the work.
 ///
+/// **Spread exchange.** Where any peer may add up gradients (`CostTables.spreadsExchange`), while it computes others,
+/// both are said differently. Let a holder's last exchange be of one layer: it takes d_i, the shortest way to R − 1 others
+/// after the layer's bytes have left over all the peer's links. And all bytes of its layers leave it once, after its last
+/// input-gradient pass: R times the model's gradients in total. What peers could compute while they send these, at all
+/// links' rates, adds to the work, but the gradients of weights that are computed meanwhile do not count; they are no more
+/// than those of all micro-batches. Finally 2 (R − 1) messages are still sent for each gradient, whoever helps: R − 1 bring
+/// one peer the contributions of all holders, or R if it is none, and after that as many holders must hear from somebody. None
+/// of them is sent before a micro-batch has gone forwards through all layers, and all links of all peers carry them.
+///
 /// **Whole pipelines.** Layers, micro-batches and pipelines are whole: see `PipelineCapacity`.
 ///
 /// **Links.** For few peers every division into pipelines is looked at, with the links that it has: see `PartitionBound`.
@@ -50,7 +59,7 @@ struct IterationLowerBound {
             problem.shape.replicas = count
             var bound = max(known, IterationLowerBound(problem: problem, tables: tables).seconds)
             bound = partitions.seconds(replicas: count, low: bound, high: best)
-            if count > 1 {
+            if count > 1, !tables.spreadsExchange {
                 let skeletons = SkeletonBound(
                     problem, tables: tables, replicas: count, nodes: nodes * Self.skeletonsForDivision)
                 bound = skeletons.seconds(low: bound, high: best)
@@ -136,6 +145,10 @@ struct IterationLowerBound {
             return max(bound, Self.least(flops, speeds: used, arrivals: arrivals, delays: []))
         }
         let steps = Double(tables.localSteps)
+        guard !tables.spreadsExchange else {
+            return spread(
+                pipelines: pipelines, flops: flops, speeds: used, arrivals: arrivals, unexchanged: bound, links)
+        }
         let delays = links.farthest(pipelines - 1).sorted().map { $0 / steps }
         let bytes =
             2 * Double(pipelines - 1) * tables.gradientBytes(0..<tables.layers) * tables.compression.gradientFactor
@@ -143,6 +156,30 @@ struct IterationLowerBound {
         return max(
             bound, Self.least(flops, speeds: used, arrivals: arrivals, delays: delays),
             Self.least(flops + exchanged, speeds: used, arrivals: arrivals, delays: []))
+    }
+
+    /// The same where exchanges are spread over all peers.
+    ///
+    /// - Parameter unexchanged: what an iteration without an exchange takes at least.
+    private func spread(
+        pipelines: Int, flops: Double, speeds: [Double], arrivals: [Double], unexchanged: Double, _ links: Links
+    ) -> Double {
+        let steps = Double(tables.localSteps)
+        let ways = links.farthest(pipelines - 1)
+        let layer = tables.leastGradientBytes
+        let delays = zip(ways, links.all).map { ($0 + layer / $1) / steps }.sorted()
+        let gradients = tables.gradientBytes(0..<tables.layers) * tables.compression.gradientFactor
+        let exchanged = Double(pipelines) * gradients * links.flopsForByte(partners: tables.peers - 1)
+        let putOff =
+            Double(tables.microBatches) * tables.backwardPrefix[tables.layers] * tables.putOffShare(problem)
+        let messages = 2 * Double(pipelines - 1) * gradients / links.all.reduce(0, +)
+        let first = tables.forwardPrefix[tables.layers] * (tables.secondsPerFlop.min() ?? 0)
+        return max(
+            unexchanged, unexchanged + (first + messages - unexchanged) / steps,
+            Self.least(flops, speeds: speeds, arrivals: arrivals, delays: delays),
+            Self.least(
+                flops + (exchanged - putOff) / steps, speeds: speeds, arrivals: arrivals,
+                delays: ways.sorted().map { $0 / steps }))
     }
 
     /// The least T with Σ φ_i (T − a_i − d_i)⁺ ≥ `flops`, a little below it.
@@ -218,16 +255,13 @@ extension IterationLowerBound {
     /// What every peer's links allow at best.
     private struct Links {
         private let tables: CostTables
-        /// By peer, ascending: seconds to every other and back, or where peers exchange in levels, to every other by
-        /// the shortest way.
+        /// By peer, ascending: seconds to every other and back, or where peers exchange in levels or spread what they
+        /// exchange, to every other by the shortest way.
         private var ways: [[Double]] = []
         /// By peer: sums of its greatest bytes a second to others, the first of none.
         private var rates: [[Double]] = []
         /// Over the fastest link.
         private(set) var secondsForByte = Double.infinity
-
-        /// Peers up to which the shortest ways are known; beyond, the shortest link stands for all.
-        private static let mostPeers = 160
 
         init(_ tables: CostTables) {
             self.tables = tables
@@ -246,36 +280,15 @@ extension IterationLowerBound {
                 for speed in speeds.sorted(by: >) { sums.append(sums[sums.count - 1] + speed) }
                 rates.append(sums)
             }
-            if !tables.exchangeClusters.isEmpty { ways = shortestWays() }
+            if !tables.exchangeClusters.isEmpty || tables.spreadsExchange { ways = tables.shortestWays() }
             if count < 2 { secondsForByte = 0 }
-        }
-
-        /// Floyd and Warshall's.
-        private func shortestWays() -> [[Double]] {
-            let count = tables.peers
-            guard count <= Self.mostPeers else {
-                return (0..<count).map { peer in
-                    let least = (0..<count).filter { $0 != peer }.map { tables.latency[peer, $0] }.min() ?? 0
-                    return Array(repeating: least, count: max(0, count - 1))
-                }
-            }
-            var seconds = (0..<count).map { from in (0..<count).map { from == $0 ? 0 : tables.latency[from, $0] } }
-            for middle in 0..<count {
-                let onward = seconds[middle]
-                for from in 0..<count {
-                    let first = seconds[from][middle]
-                    for to in 0..<count where first + onward[to] < seconds[from][to] {
-                        seconds[from][to] = first + onward[to]
-                    }
-                }
-            }
-            return seconds.indices.map { from in
-                seconds[from].indices.filter { $0 != from }.map { seconds[from][$0] }.sorted()
-            }
         }
 
         /// By peer: how long the exchange with so many partners takes at least, if those are the nearest ones.
         func farthest(_ partners: Int) -> [Double] { ways.map { $0[min(partners, $0.count) - 1] } }
+
+        /// By peer: bytes a second over all its links.
+        var all: [Double] { rates.map { $0[$0.count - 1] } }
 
         /// FLOPs that the best peer could do in the time in which it sends a byte of gradients to so many partners at once.
         func flopsForByte(partners: Int) -> Double {
@@ -294,7 +307,7 @@ extension IterationLowerBound {
             let most = (0..<tables.peers).map { links in rates.map { $0[links] }.max() ?? 0 }
             return PipelineCapacity.Exchange(
                 latency: farthest(replicas.lowerBound - 1).min() ?? 0, rates: most,
-                others: (replicas.lowerBound - 1)...(replicas.upperBound - 1))
+                others: (replicas.lowerBound - 1)...(replicas.upperBound - 1), spreads: tables.spreadsExchange)
         }
 
         /// The cheapest transfer of so many bytes between any two peers.
@@ -308,5 +321,52 @@ extension IterationLowerBound {
             }
             return best.isFinite ? best : 0
         }
+    }
+}
+
+extension CostTables {
+    /// Peers up to which shortest ways are sought.
+    private static let mostPeersOfWays = 160
+
+    /// By peer, ascending: the least latency to every other, through whichever peers (Floyd and Warshall); over very many peers
+    /// the shortest link stands for all.
+    func shortestWays() -> [[Double]] {
+        let count = peers
+        guard count <= Self.mostPeersOfWays else {
+            return (0..<count).map { peer in
+                let least = (0..<count).filter { $0 != peer }.map { latency[peer, $0] }.min() ?? 0
+                return Array(repeating: least, count: max(0, count - 1))
+            }
+        }
+        var seconds = (0..<count).map { from in (0..<count).map { from == $0 ? 0 : latency[from, $0] } }
+        for middle in 0..<count {
+            let onward = seconds[middle]
+            for from in 0..<count {
+                let first = seconds[from][middle]
+                for to in 0..<count where first + onward[to] < seconds[from][to] {
+                    seconds[from][to] = first + onward[to]
+                }
+            }
+        }
+        return seconds.indices.map { from in
+            seconds[from].indices.filter { $0 != from }.map { seconds[from][$0] }.sorted()
+        }
+    }
+
+    /// The part of a backward pass that some schedule of the problem may put off.
+    func putOffShare(_ problem: PlanningProblem) -> Double {
+        problem.schedule.map { $0 == .zeroBubble } ?? true ? weightGradientShare : 0
+    }
+
+    /// FLOPs of a micro-batch's backward pass through the layer that has the fewest.
+    var leastBackwardFlops: Double { (0..<layers).map { backwardPrefix[$0 + 1] - backwardPrefix[$0] }.min() ?? 0 }
+
+    /// Bytes of the gradients of the layer that has the fewest, one end of a tied embedding not counted.
+    var leastGradientBytes: Double {
+        let least = (0..<layers).map { layer in
+            parameterPrefix[layer + 1] - parameterPrefix[layer]
+                - (layer == 0 || layer == layers - 1 ? tiedParameters : 0)
+        }.min()
+        return max(0, least ?? 0) * gradientBytesPerParameter * compression.gradientFactor
     }
 }

@@ -4,7 +4,8 @@
 /// For a time T, every set of peers can do so many micro-batches as one pipeline (`SetCapacity`). Which sets the peers may be
 /// divided into is searched by branch and bound: a knapsack over sets says what the peers that are left could do at best,
 /// and a whole division is tested once more with what its exchanges need (`PartitionExchange`). If no division does
-/// all micro-batches, T is a bound. The greatest such T is found by halving.
+/// all micro-batches, T is a bound. The greatest such T is found by halving. Where exchanges may be spread over all peers it
+/// does not matter to a pipeline who is in the others, and the knapsack says it all.
 struct PartitionBound {
     private let tables: CostTables
     private let sets: PeerSets
@@ -40,7 +41,7 @@ struct PartitionBound {
         let capacities = capacity.capacities(time: time, replicas: replicas)
         let best = knapsack(capacities, replicas: replicas)
         guard best[replicas][sets.all] >= tables.microBatches else { return false }
-        guard replicas > 1 else { return true }
+        guard replicas > 1, !tables.spreadsExchange else { return true }
         var exchange = PartitionExchange(capacity, replicas: replicas, time: time)
         return divide(sets.all, among: replicas, chosen: [], sum: 0, capacities, best, &exchange)
     }

@@ -1,4 +1,5 @@
-/// What pipelines of given peers can do at best when each knows who the others are: the last test of `PartitionBound`.
+/// What pipelines of given peers can do at best when each knows who the others are: the last test of `PartitionBound`, where
+/// only holders of a layer exchange its gradients, and each after its last pass.
 ///
 /// A stage's range of layers has one holder in every other pipeline, and one more for every cut of the others that lies
 /// strictly inside it. A cut lies inside at most one stage of a pipeline, so over all its stages that are no more than the other

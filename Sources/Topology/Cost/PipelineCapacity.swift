@@ -25,6 +25,23 @@
 /// each cut of another pipeline strictly inside its range. Every cut lies inside one stage of a pipeline at most, and
 /// the others have no more cuts than peers less R − 1. How few of them so many micro-batches need follows by dynamic
 /// programming over stages and layers, where neither none for every stage are enough nor all for every stage too few.
+///
+/// **Spread exchange.** Where others may add up a stage's gradients (`CostTables.spreadsExchange`), these leave it over its
+/// links to all peers, and each layer's as soon as they are complete. Let x be at least the time that all its layers' take,
+/// x₁ the least layer's of the model, w₁ the least seconds of a layer's weights' gradients, and k the micro-batches
+/// whose weights' gradients are put off beyond the last input-gradient pass: one at least, that pass's own, and no more
+/// than min(m, d). No layer's gradients are complete before k w₁ after that pass, so all of them leave after that; and
+/// the last layer's leave after all passes. Instead of x thus
+///
+/// - 1 has max(x₁, x − min(m, d) (w − w₁)): all passes end at a + m (f + b) or later, the last input-gradient pass at
+///   most k w sooner;
+/// - 3 has max(x₁, x − (w − w₁)): only C − w of the last round are over when its input-gradient pass ends.
+///
+/// Over several local steps both are divided by them, as the other steps last until all passes are over. 2 and 4 keep x₀: the
+/// first stage computes the first layer's weights' gradients, then exchanges them. The terms still grow with m and with the
+/// range's end (f + b grows by more than w does, x by more than nothing; x₁ and w₁ are the same for all ranges, d
+/// falls), and what a stage that starts one layer later saves, f + b of the layer at least once less w, is more than the
+/// forward pass that a grows by.
 struct PipelineCapacity {
     let tables: CostTables
     /// Seconds of the cheapest transfer between any two peers, forwards and backwards, and without latency.
@@ -40,6 +57,9 @@ struct PipelineCapacity {
     private let memoryBytes: Double
     /// The part of a backward pass that a schedule may put off.
     private let weightShare: Double
+    /// The least seconds of a layer's weights' gradients, and the least bytes of its gradients.
+    private let leastWeights: Double
+    private let leastBytes: Double
 
     init(
         _ problem: PlanningProblem, tables: CostTables, forwardHop: Double, backwardHop: Double, transfer: Double
@@ -52,7 +72,9 @@ struct PipelineCapacity {
         stages = problem.shape.stages
         secondsPerFlop = tables.secondsPerFlop.min() ?? 0
         memoryBytes = tables.memoryBytes.max() ?? 0
-        weightShare = problem.schedule.map { $0 == .zeroBubble } ?? true ? tables.weightGradientShare : 0
+        weightShare = tables.putOffShare(problem)
+        leastWeights = tables.leastBackwardFlops * weightShare * secondsPerFlop
+        leastBytes = tables.leastGradientBytes
     }
 
     /// What the exchange of a stage's gradients takes at least.
@@ -62,6 +84,8 @@ struct PipelineCapacity {
         var rates: [Double]
         /// The fewest and the most other pipelines.
         var others: ClosedRange<Int>
+        /// Whether all links of a stage carry its gradients, and layers by themselves.
+        var spreads = false
 
         /// Without any other pipeline.
         static let none = Exchange(latency: 0, rates: [], others: 0...0)
@@ -134,7 +158,7 @@ struct PipelineCapacity {
     /// Whether so many stages can do so many micro-batches in the time.
     func isFeasible(_ stages: Int, microBatches: Int, time: Double, _ exchange: Exchange) -> Bool {
         // Cuts of the other pipelines, if all peers that are not in this one are in those.
-        let cuts = max(0, peers - stages - exchange.others.lowerBound)
+        let cuts = exchange.spreads ? 0 : max(0, peers - stages - exchange.others.lowerBound)
         func farthest(_ cuts: Int) -> Bool {
             isFeasible(stages) { range, stage in
                 seconds(range, stage: stage, of: stages, microBatches: microBatches, exchange, cuts: cuts) <= time
@@ -216,28 +240,36 @@ struct PipelineCapacity {
         guard room > 0 else { return .infinity }
         let depth = stored > 0 ? min(count, (room / stored).rounded(.down)) : count
         guard depth >= 1 else { return .infinity }
-        let own = tail(range, exchange, cuts: cuts)
-        var least = arrival + count * (pass + whole) + own
+        // What is left of the exchange after all passes, if it begins so many micro-batches' weights' gradients before.
+        func own(_ putOff: Double) -> Double {
+            tail(range, exchange, cuts: cuts, meanwhile: putOff * (weights - leastWeights))
+        }
+        var least = arrival + count * (pass + whole) + own(depth)
         let down = forward(range.upperBound, layers) + after * (overhead + forwardHop)
         let up =
             backward(range.upperBound, layers) * (1 - weightShare)
             + after * (overhead * (1 - weightShare) + backwardHop)
         let through = pass + down + up + whole - weights
-        least = max(least, arrival + (count / depth).rounded(.up) * (through + weights) + own)
+        least = max(least, arrival + (count / depth).rounded(.up) * (through + weights) + own(1))
         guard stage > 0 else { return least }
         let back =
             (backward(0, range.lowerBound) + before * overhead) * (1 - weightShare) + before * backwardHop
-            + (backward(0, 1) + overhead) * weightShare + tail(0..<1, exchange, cuts: 0)
+            + (backward(0, 1) + (exchange.spreads ? 0 : overhead)) * weightShare + tail(0..<1, exchange, cuts: 0)
         least = max(
             least, arrival + count * (pass + whole - weights) + max(0, count - depth) * weights + back)
         return max(least, arrival + (count - 1) * transfer + through + back)
     }
 
     /// The exchange and the optimiser's step of a stage after its last pass, on average over the local steps.
-    private func tail(_ range: Range<Int>, _ exchange: Exchange, cuts: Int) -> Double {
+    ///
+    /// - Parameter meanwhile: seconds before the end of that pass at which a spread exchange may begin at the earliest.
+    private func tail(_ range: Range<Int>, _ exchange: Exchange, cuts: Int, meanwhile: Double = 0) -> Double {
         let parameters = tables.parameters(range)
         var seconds = 0.0
-        if !exchange.rates.isEmpty {
+        if exchange.spreads, let rate = exchange.rates.last {
+            let bytes = tables.gradientBytes(range) * tables.compression.gradientFactor
+            seconds = exchange.latency + max(leastBytes / rate, bytes / rate - meanwhile)
+        } else if !exchange.rates.isEmpty {
             let bytes = parameters * tables.gradientBytesPerParameter * tables.compression.gradientFactor
             let links = min(exchange.others.upperBound + cuts, range.count * exchange.others.upperBound)
             seconds = max(exchange.latency, bytes / exchange.rates[min(links, exchange.rates.count - 1)])

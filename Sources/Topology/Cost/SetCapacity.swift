@@ -18,7 +18,9 @@
 /// gradients go out over its links to other holders of those layers, after its last pass (in the simulator's direct exchange it
 /// sends the share 1 + (R − 2) x of its layers with a slice x, in levels (2c − 1)/c with c ≥ 1 in its cluster, or
 /// more). A peer's partners are not in its own pipeline. x is at least a latency and the bytes over the rates of so many
-/// links.
+/// links. Where others may add up gradients (`CostTables.spreadsExchange`), all links of a peer carry them: the last byte
+/// leaves after its bytes over all their rates, and whoever it goes through, it still has the shortest way to the R − 1
+/// nearest peers before it. Then 1 and 3 have what `PipelineCapacity` proves instead of x.
 struct SetCapacity {
     let tables: CostTables
     let sets: PeerSets
@@ -34,6 +36,10 @@ struct SetCapacity {
     /// The part of a backward pass that a schedule may put off.
     let weightShare: Double
     private let secondsPerFlop: Double
+    /// By kind, ascending: seconds to every other peer by the shortest ways; empty unless exchanges are spread.
+    private let ways: [[Double]]
+    /// The FLOPs of the weights' gradients of the layer that has the fewest, if they may be put off.
+    private let leastWeightFlops: Double
     /// The optimiser's step for a layer on the fastest peer.
     let optimizerSeconds: Double
     /// By set, kind of the last peer and its first layer: a, and a + r.
@@ -50,7 +56,10 @@ struct SetCapacity {
         kinds = sets.kinds.count
         layers = tables.layers
         stages = problem.shape.stages
-        weightShare = problem.schedule.map { $0 == .zeroBubble } ?? true ? tables.weightGradientShare : 0
+        weightShare = tables.putOffShare(problem)
+        leastWeightFlops = tables.leastBackwardFlops * weightShare
+        let shortest = tables.spreadsExchange ? tables.shortestWays() : []
+        ways = tables.spreadsExchange ? sets.kinds.map { shortest[$0[0]] } : []
         secondsPerFlop = tables.secondsPerFlop.min() ?? 0
         optimizerSeconds =
             ((0..<tables.layers).map { tables.parameters($0..<($0 + 1)) }.min() ?? 0)
@@ -167,17 +176,24 @@ extension SetCapacity {
 
     /// What follows at least when the last gradient has come back to the first stage (x₀).
     func closing(replicas: Int) -> Double {
-        let first = (tables.backwardPrefix[1] * secondsPerFlop + tables.taskOverheadSeconds) * weightShare
-        guard replicas > 1 else { return first }
-        var least = Double.infinity
-        for kind in 0..<kinds {
-            var sum = 0.0
-            for other in 0..<kinds {
-                sum += rate[kind * kinds + other] * Double(sets.counts[other] - (other == kind ? 1 : 0))
-            }
-            least = min(least, leastLatency[kind] + gradientBytes(0..<1) / sum)
+        let first = tables.backwardPrefix[1] * secondsPerFlop * weightShare
+        let overhead = tables.taskOverheadSeconds * weightShare
+        guard replicas > 1 else { return first + overhead }
+        let least = (0..<kinds).map { latency($0, replicas: replicas) + gradientBytes(0..<1) / rate(ofAll: $0) }.min()
+        // Where the layer is exchanged before others the pass may go on.
+        return first + (tables.spreadsExchange ? 0 : overhead) + (least ?? 0) / Double(tables.localSteps)
+    }
+
+    /// Until the gradients of a peer of the kind have reached so many pipelines.
+    private func latency(_ kind: Int, replicas: Int) -> Double {
+        tables.spreadsExchange ? ways[kind][replicas - 2] : leastLatency[kind]
+    }
+
+    /// Bytes a second over all links of a peer of the kind.
+    private func rate(ofAll kind: Int) -> Double {
+        (0..<kinds).reduce(0) { sum, other in
+            sum + rate[kind * kinds + other] * Double(sets.counts[other] - (other == kind ? 1 : 0))
         }
-        return first + least / Double(tables.localSteps)
     }
 
     func gradientBytes(_ range: Range<Int>) -> Double {
@@ -191,8 +207,10 @@ extension SetCapacity {
     }
 
     /// The most micro-batches that a stage allows if its exchange takes so long (1, 2 and 3).
-    func most(_ stage: Stage, exchange: Double, closing: Double, time: Double) -> Int {
-        let own = time - stage.arrival - exchange
+    ///
+    /// - Parameter last: what the exchange of one layer takes, if others may be exchanged before the last pass ends.
+    func most(_ stage: Stage, exchange: Double, last: Double? = nil, closing: Double, time: Double) -> Int {
+        let own = time - stage.arrival - (last ?? exchange)
         let peer = sets.kinds[stage.kind][0]
         let depth = tables.depthThatFits(stage.range, on: peer)
         guard own > 0, depth > 0 else { return 0 }
@@ -201,9 +219,19 @@ extension SetCapacity {
         var most = own / (pass + back)
         let end = stage.range.upperBound
         let cycle = pass + back + through[end] + beyond[stage.kind * (layers + 1) + end]
-        most = min(most, Double(depth) * (own / cycle + Self.rounding).rounded(.down))
+        let weights = back * weightShare
+        var round = own
+        if last != nil {
+            // A micro-batch's passes during which layers may be exchanged.
+            let hidden = (weights - leastWeightFlops * tables.secondsPerFlop[peer]) / Double(tables.localSteps)
+            let begun = time - stage.arrival - exchange
+            guard begun > 0 else { return 0 }
+            let short = begun / (pass + back - hidden)
+            most = min(most, short <= Double(depth) ? short : (begun + Double(depth) * hidden) / (pass + back))
+            round = min(own, begun + hidden)
+        }
+        most = min(most, Double(depth) * (round / cycle + Self.rounding).rounded(.down))
         if stage.range.lowerBound > 0 {
-            let weights = back * weightShare
             let rest = time - stage.loop - closing
             guard rest > 0 else { return 0 }
             let short = rest / (pass + back - weights)
@@ -238,13 +266,18 @@ extension SetCapacity {
         }
         let steps = Double(tables.localSteps)
         let optimizer = optimizerSeconds
+        let spreads = replicas > 1 && tables.spreadsExchange
+        let leastBytes = tables.leastGradientBytes
         for set in 1..<sets.count {
             let others = tables.peers - sets.sizes[set]
             guard others >= replicas - 1, sets.sizes[set] <= stages ?? layers else { continue }
             for last in 0..<kinds where sets.number(of: last, in: set) > 0 {
                 let base = (set * kinds + last) * width
                 let before = set - sets.strides[last]
-                let rates = replicas > 1 ? rates(of: last, outside: set) : []
+                let rates = replicas > 1 && !spreads ? rates(of: last, outside: set) : []
+                let all = spreads ? rate(ofAll: last) : 0
+                let latency = replicas > 1 ? latency(last, replicas: replicas) : 0
+                let least = spreads ? optimizer + (latency + leastBytes / all) / steps : nil
                 for start in 0..<layers {
                     guard var stage = stage(last, of: set, from: start) else { continue }
                     var enters = start == 0 ? tables.microBatches : 0
@@ -256,11 +289,11 @@ extension SetCapacity {
                     for end in (start + 1)...layers where enters > most[base + end] {
                         var seconds = optimizer
                         if replicas > 1 {
-                            let rate = rates[min(others, (end - start) * (replicas - 1))]
-                            seconds += (leastLatency[last] + exchange[start * width + end] / rate) / steps
+                            let rate = spreads ? all : rates[min(others, (end - start) * (replicas - 1))]
+                            seconds += (latency + exchange[start * width + end] / rate) / steps
                         }
                         stage.range = start..<end
-                        let can = self.most(stage, exchange: seconds, closing: closing, time: time)
+                        let can = self.most(stage, exchange: seconds, last: least, closing: closing, time: time)
                         most[base + end] = max(most[base + end], min(enters, can))
                     }
                 }

@@ -14,6 +14,9 @@
 ///   peer with the best d. The least of the sum over stages, for any m with Σ m = M, must not be above that.
 ///
 /// If no skeleton is left, T is a bound.
+///
+/// Where others than holders may add up gradients (`CostTables.spreadsExchange`) these go over other links too, while those
+/// peers still compute; then nothing is said that `PartitionBound` does not say with the links that there are.
 struct SkeletonBound {
     private struct Stage {
         var pipeline: Int
@@ -62,6 +65,7 @@ struct SkeletonBound {
 
     /// What plans take at least, if that is between `low`, which is known, and `high`.
     func seconds(low: Double, high: Double) -> Double {
+        guard !tables.spreadsExchange else { return low }
         var search = self
         return LeastTime.between(low, high) { search.suffices($0) }
     }
