@@ -6,7 +6,7 @@ import Testing
 /// The simulator against times worked out by hand, and the closed form against the simulator.
 struct CostModelTests {
     /// Peers of one FLOP a second and a model whose layers take 1 s forward and 2 s backward.
-    private static func problem(
+    static func problem(
         peers: Int, layers: Int, microBatches: Int, latency: Double, bytesPerSecond: Double = 1e12,
         uplink: Double? = nil, parameters: Double = 0
     ) -> PlanningProblem {
@@ -173,10 +173,10 @@ struct CostModelTests {
                 let simulated = IterationSimulator.run(layout, tables: tables).seconds
                 let form = ClosedForm(tables: tables)
                 errors.append(abs(form.seconds(layout) / simulated - 1))
-                let finishes = layout.pipelines.enumerated().map {
-                    form.stageFinishes($1, microBatches: layout.microBatches[$0], schedule: layout.schedule)
+                let ends = layout.pipelines.enumerated().map {
+                    form.stageEnds($1, microBatches: layout.microBatches[$0], schedule: layout.schedule)
                 }
-                quick.append(form.exchangeFinish(layout, finishes: finishes, isQuick: true) / simulated - 1)
+                quick.append(form.exchangeFinish(layout, ends: ends, isQuick: true) / simulated - 1)
             }
         }
         errors.sort()

@@ -28,14 +28,14 @@ package struct ClosedForm {
             var schedule: PlanSchedule
         }
 
-        private var known: [Key: [Double]] = [:]
+        private var known: [Key: StageEnds] = [:]
 
-        func finishes(
+        func ends(
             _ pipeline: [Layout.Stage], _ microBatches: Int, _ schedule: PlanSchedule, of form: ClosedForm
-        ) -> [Double] {
+        ) -> StageEnds {
             let key = Key(stages: pipeline, microBatches: microBatches, schedule: schedule)
             if let found = known[key] { return found }
-            let found = form.stageFinishes(pipeline, microBatches: microBatches, schedule: schedule)
+            let found = form.stageEnds(pipeline, microBatches: microBatches, schedule: schedule)
             known[key] = found
             return found
         }
@@ -57,21 +57,16 @@ package struct ClosedForm {
         guard layout.plainLinks == tables.plainLinks else {
             return ClosedForm(tables: tables.leavingPlain(layout.plainLinks)).seconds(layout)
         }
-        var finishes: [[Double]] = []
-        finishes.reserveCapacity(layout.pipelines.count)
+        guard layout.fitsMemory(tables: tables) else { return .infinity }
+        var ends: [StageEnds] = []
+        ends.reserveCapacity(layout.pipelines.count)
         for (rank, pipeline) in layout.pipelines.enumerated() {
             let microBatches = layout.microBatches[rank]
-            for stage in pipeline
-            where tables.stageBytes(stage.layers, depth: min(stage.depth, microBatches))
-                > tables.memoryBytes[stage.peer]
-            {
-                return .infinity
-            }
-            finishes.append(
-                memo?.finishes(pipeline, microBatches, layout.schedule, of: self)
-                    ?? stageFinishes(pipeline, microBatches: microBatches, schedule: layout.schedule))
+            ends.append(
+                memo?.ends(pipeline, microBatches, layout.schedule, of: self)
+                    ?? stageEnds(pipeline, microBatches: microBatches, schedule: layout.schedule))
         }
-        return exchangeFinish(layout, finishes: finishes)
+        return exchangeFinish(layout, ends: ends)
     }
 
     func cost(of pipeline: [Layout.Stage]) -> PipelineCost {
@@ -145,13 +140,13 @@ package struct ClosedForm {
             max(tables.uplinkSecondsPerByte[source], tables.downlinkSecondsPerByte[target]))
     }
 
-    /// When each stage ends its last pass.
-    func stageFinishes(_ pipeline: [Layout.Stage], microBatches: Int, schedule: PlanSchedule) -> [Double] {
-        PipelineRecurrence(pipeline, schedule: schedule, tables: tables).finishes(microBatches: microBatches)
+    /// When each stage has done its work.
+    func stageEnds(_ pipeline: [Layout.Stage], microBatches: Int, schedule: PlanSchedule) -> StageEnds {
+        PipelineRecurrence(pipeline, schedule: schedule, tables: tables).ends(microBatches: microBatches)
     }
 
     /// The same if the first stage ends after so many seconds and the others one backward pass and one hop earlier each.
-    func roughFinishes(_ pipeline: [Layout.Stage], seconds: Double) -> [Double] {
+    func roughEnds(_ pipeline: [Layout.Stage], seconds: Double) -> StageEnds {
         var end = seconds
         var finishes: [Double] = []
         finishes.reserveCapacity(pipeline.count)
@@ -161,7 +156,7 @@ package struct ClosedForm {
             end -= tables.backwardSeconds(stage.layers, on: stage.peer)
             end -= hop(from: stage, to: pipeline[index + 1]).backward
         }
-        return finishes
+        return StageEnds(finishes: finishes)
     }
 
     /// When the last peer has exchanged gradients and stepped, averaged over the local steps of one exchange.
@@ -172,8 +167,17 @@ package struct ClosedForm {
     ///     simulated.
     ///   - limit: what takes longer may be priced as infinite.
     func exchangeFinish(
-        _ layout: Layout, finishes: [[Double]], isRough: Bool = false, isQuick: Bool = false, limit: Double = .infinity
+        _ layout: Layout, ends: [StageEnds], isRough: Bool = false, isQuick: Bool = false, limit: Double = .infinity
     ) -> Double {
+        let finishes = ends.map(\.finishes)
+        if layout.exchange == .spread, tables.spreadsExchange {
+            let exchange = GradientExchange(layout: layout, tables: tables)
+            if let spread = exchange.spread {
+                let full = stepped(
+                    layout, ends: exchange.endsOfSpread(spread, ends: ends), finishes: finishes, isTiedDone: true)
+                return averaged(full, layout, finishes)
+            }
+        }
         if limit.isFinite, exceeds(limit, layout, finishes: finishes) { return .infinity }
         let exchange = GradientExchange(layout: layout, tables: tables, known: divisions, omitsPieces: true)
         if isRough, tables.localSteps == 1, let ends = exchange.endsByPlace(finishes: finishes) {
@@ -187,6 +191,11 @@ package struct ClosedForm {
             ? bounded(layout, exchange, finishes: finishes)
             : IterationSimulator.exchangeSeconds(
                 layout, finishes: finishes, tables: tables, grain: isLarge ? Self.grain : 0)
+        return averaged(full, layout, finishes)
+    }
+
+    /// Over the local steps of an exchange.
+    private func averaged(_ full: Double, _ layout: Layout, _ finishes: [[Double]]) -> Double {
         guard tables.localSteps > 1, layout.pipelines.count > 1 else { return full }
         let local = stepped(layout, ends: finishes, finishes: finishes)
         return (full + Double(tables.localSteps - 1) * local) / Double(tables.localSteps)
@@ -233,11 +242,14 @@ package struct ClosedForm {
         return stepped(layout, ends: exchange.ends(finishes: finishes), finishes: finishes)
     }
 
-    private func stepped(_ layout: Layout, ends: [[Double]], finishes: [[Double]]) -> Double {
+    /// - Parameter isTiedDone: whether the exchange has added up a tied embedding with the rest.
+    private func stepped(
+        _ layout: Layout, ends: [[Double]], finishes: [[Double]], isTiedDone: Bool = false
+    ) -> Double {
         var ends = ends
         var last = 0.0
         for (rank, pipeline) in layout.pipelines.enumerated() {
-            if tables.tiedParameters > 0, pipeline.count > 1 {
+            if tables.tiedParameters > 0, pipeline.count > 1, !isTiedDone {
                 let end = pipeline.count - 1
                 let there = pipeline[0].peer * tables.peers + pipeline[end].peer
                 let back = pipeline[end].peer * tables.peers + pipeline[0].peer

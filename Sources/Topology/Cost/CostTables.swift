@@ -40,6 +40,8 @@ package struct CostTables: Sendable {
     /// Whether peers may add up slices of gradients of layers that they do not hold, so that all links of a holder carry its
     /// gradients, and a stage may begin to exchange one layer while it computes the gradients of others.
     package let spreadsExchange: Bool
+    /// What such exchanges need to know of the links; `nil` without them.
+    package let spreadFigures: SpreadFigures?
     /// The part of a backward pass that computes the gradients of the weights: nobody waits for it, so a zero-bubble
     /// schedule does it when nothing else can be done (Qi et al. 2023 measure one third of the whole pass each for
     /// forward, input and weight gradients).
@@ -109,6 +111,11 @@ package struct CostTables: Sendable {
             : []
         spreadsExchange =
             problem.exchangesInLevels && !sharesAccess && !exactReduction && graph.count <= Self.mostPeersOfSpreading
+        spreadFigures =
+            spreadsExchange
+            ? SpreadFigures(
+                latency: latency, secondsPerByte: secondsPerByte, peers: peers,
+                largest: Self.largestSlice(peers: peers)) : nil
         compression = problem.compression
         localSteps = max(1, problem.localSteps)
         isHomogeneous = graph.nodes.allSatisfy {
@@ -170,15 +177,29 @@ package struct CostTables: Sendable {
         parameters(range) * Self.optimizerFlopsPerParameter * secondsPerFlop[peer]
     }
 
-    /// Bytes that a stage needs to hold its state and `depth` micro-batches.
-    package func stageBytes(_ range: Range<Int>, depth: Int) -> Double {
-        parameters(range) * stateBytesPerParameter
+    /// Bytes that a stage needs to hold its state, `depth` micro-batches and what it adds up for others in an exchange.
+    package func stageBytes(_ range: Range<Int>, depth: Int, exchange: ExchangeStyle = .direct) -> Double {
+        parameters(range) * stateBytesPerParameter + sliceBytes(range, exchange)
             + Double(depth) * (storedPrefix[range.upperBound] - storedPrefix[range.lowerBound])
     }
 
+    /// Room for slices of layers that a stage does not hold.
+    private func sliceBytes(_ range: Range<Int>, _ exchange: ExchangeStyle) -> Double {
+        guard exchange == .spread, spreadsExchange else { return 0 }
+        return largestSlice * (gradientBytes(0..<layers) - gradientBytes(range))
+    }
+
+    /// The largest part of every layer that a peer adds up in a spread exchange.
+    var largestSlice: Double { Self.largestSlice(peers: peers) }
+
+    private static func largestSlice(peers: Int) -> Double { min(1, largestSliceOfMean / Double(max(1, peers))) }
+
+    /// More would take memory from micro-batches in flight; a guess.
+    private static let largestSliceOfMean = 3.0
+
     /// Micro-batches that a stage has room for; zero or less if it does not even hold its state.
-    package func depthThatFits(_ range: Range<Int>, on peer: Int) -> Int {
-        let room = memoryBytes[peer] - parameters(range) * stateBytesPerParameter
+    package func depthThatFits(_ range: Range<Int>, on peer: Int, exchange: ExchangeStyle = .direct) -> Int {
+        let room = memoryBytes[peer] - stageBytes(range, depth: 0, exchange: exchange)
         let stored = storedPrefix[range.upperBound] - storedPrefix[range.lowerBound]
         guard room > 0 else { return 0 }
         guard stored > 0 else { return microBatches }

@@ -11,6 +11,8 @@ struct GradientExchange {
         var stages: [Int]
         /// Gradient bytes, of the piece if it is one.
         var bytes: Double
+        /// Whether this is the tied embedding in a spread exchange, which a pipeline's last stage holds as well as its first.
+        var isTied = false
         /// Pieces of the same kind that come right before this one and are left out.
         var omitted = 0
     }
@@ -22,6 +24,8 @@ struct GradientExchange {
     let partials: [Double]
     /// By segment: how it is exchanged, `nil` if every holder exchanges with every other.
     let forms: [ExchangeForm?]
+    /// Who adds up what if all peers help.
+    let spread: SpreadExchange?
 
     /// - Parameters:
     ///   - known: how holders divided their exchanges before.
@@ -43,10 +47,18 @@ struct GradientExchange {
         guard layout.pipelines.count > 1 else {
             segments = []
             forms = []
+            spread = nil
             return
         }
+        if layout.exchange == .spread, let spread = SpreadExchange(layout, tables: tables) {
+            self.spread = spread
+            segments = SpreadExchange.pieces(of: layout, tables)
+            forms = segments.map { _ in nil }
+            return
+        }
+        spread = nil
         let segments = layer.map { [Self.segment(of: $0, layout, tables)] } ?? Self.segments(of: layout, tables)
-        guard !tables.exchangeClusters.isEmpty, !layout.exchangesDirectly else {
+        guard !tables.exchangeClusters.isEmpty, layout.exchange == .clustered else {
             self.segments = segments
             forms = segments.map { _ in nil }
             return

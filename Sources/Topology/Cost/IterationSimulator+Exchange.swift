@@ -6,6 +6,10 @@ extension IterationSimulator {
             exchangeDone(index, at: time)
             return
         }
+        guard spread == nil else {
+            for segment in stage.segments { startPiece(segment, stage: index, at: time) }
+            return
+        }
         // All segments' first tensors queue before any that follow from them.
         for segment in stage.segments { sendToMates(segment, rank: stage.rank, .gradients, at: time) }
         for segment in stage.segments { addUpIfComplete(segment, rank: stage.rank, at: time) }
@@ -80,7 +84,11 @@ extension IterationSimulator {
         }
         guard steps[position] == .slices, hasReceived(.slices, segment, rank) else { return }
         steps[position] = nil
-        let index = firstStageOfRank[rank] + exchange.segments[segment].stages[rank]
+        segmentDone(firstStageOfRank[rank] + exchange.segments[segment].stages[rank], at: time)
+    }
+
+    /// A stage has the sums of a segment's layers.
+    mutating func segmentDone(_ index: Int, at time: Double) {
         stages[index].segmentsDone += 1
         if stages[index].segmentsDone == stages[index].segments.count { exchangeDone(index, at: time) }
     }

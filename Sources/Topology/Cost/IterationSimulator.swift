@@ -10,6 +10,9 @@ package struct IterationSimulator {
         case gradient(stage: Int)
         case exchanged(ExchangeStep, segment: Int, rank: Int)
         case tied(stage: Int)
+        /// Of a spread exchange: a holder's part of the slice that a peer adds up, and a total.
+        case part(segment: Int, peer: Int)
+        case total(segment: Int, holder: Int)
     }
 
     /// What a holder waits for in the exchange of a segment, in this order (`ExchangeForm`).
@@ -24,11 +27,16 @@ package struct IterationSimulator {
         case slices
     }
 
-    private enum Pass { case forward, backward, weights }
+    private enum Pass {
+        case forward, backward, weights
+        /// All weights' gradients that are left, layer by layer.
+        case lastWeights
+    }
 
     private enum Event {
         case computed(stage: Int, pass: Pass)
         case arrived(Message)
+        case computedPiece(segment: Int, stage: Int)
         case stepped(stage: Int)
         case finished(stage: Int)
     }
@@ -74,6 +82,9 @@ package struct IterationSimulator {
     /// By segment.
     let forms: [ExchangeForm]
     private let schedule: PlanSchedule
+    private let style: ExchangeStyle
+    /// `nil` if no peers help that do not hold a layer.
+    var spread: SpreadState?
     var stages: [StageState] = []
     var firstStageOfRank: [Int] = []
     private var events = EventQueue<Event>()
@@ -147,6 +158,10 @@ package struct IterationSimulator {
         forms = self.exchanges ? exchange.segments.indices.map(exchange.form(of:)) : []
         replicas = layout.pipelines.count
         schedule = layout.schedule
+        style = layout.exchange
+        if self.exchanges, let spread = exchange.spread {
+            self.spread = SpreadState(spread, exchange)
+        }
         network = FluidNetwork(tables: tables, grain: grain)
         direct = DirectNetwork(tables: tables)
         let holders = exchange.segments.count * replicas
@@ -171,6 +186,8 @@ package struct IterationSimulator {
         for (index, segment) in exchange.segments.enumerated() {
             for (rank, position) in segment.stages.enumerated() {
                 stages[firstStageOfRank[rank] + position].segments.append(index)
+                let last = layout.pipelines[rank].count - 1
+                if segment.isTied, last > 0 { stages[firstStageOfRank[rank] + last].segments.append(index) }
             }
         }
     }
@@ -210,8 +227,13 @@ package struct IterationSimulator {
             case .forward: forwardDone(index, at: time)
             case .backward: backwardDone(index, at: time)
             case .weights: weightsDone(index, at: time)
+            case .lastWeights:
+                stages[index].weights = stages[index].microBatches
+                finished(index, at: time)
             }
             startNext(index, at: time)
+        case .computedPiece(let segment, let stage):
+            startPiece(segment, stage: stage, at: time)
         case .stepped(let index):
             stages[index].done = time
         case .finished(let index):
@@ -235,6 +257,8 @@ package struct IterationSimulator {
             case .tied(let index):
                 stages[index].hasTied = true
                 stepIfReady(index, at: time)
+            case .part(let segment, let peer): partDone(segment, peer: peer, at: time)
+            case .total(let segment, let holder): totalDone(segment, holder: holder, at: time)
             }
         }
     }
@@ -253,10 +277,25 @@ package struct IterationSimulator {
         } else if stage.forwardsReady > stage.forwards, held < stage.depth {
             stages[index].isBusy = true
             events.push(.computed(stage: index, pass: .forward), at: time + stage.forwardSeconds)
+        } else if schedule == .zeroBubble, spread != nil, stage.backwards == stage.microBatches,
+            stage.weights < stage.backwards
+        {
+            computeLastWeights(index, at: time)
         } else if schedule == .zeroBubble, stage.weights < stage.backwards {
             stages[index].isBusy = true
             events.push(.computed(stage: index, pass: .weights), at: time + stage.weightSeconds)
         }
+    }
+
+    /// A piece of a stage's gradients will be complete.
+    mutating func schedule(_ segment: Int, of index: Int, at time: Double) {
+        events.push(.computedPiece(segment: segment, stage: index), at: time)
+    }
+
+    /// A stage computes the last weights' gradients until then.
+    mutating func endLastWeights(_ index: Int, at time: Double) {
+        stages[index].isBusy = true
+        events.push(.computed(stage: index, pass: .lastWeights), at: time)
     }
 
     private mutating func forwardDone(_ index: Int, at time: Double) {
@@ -302,7 +341,7 @@ package struct IterationSimulator {
     mutating func exchangeDone(_ index: Int, at time: Double) {
         stages[index].exchanged = time
         let stage = stages[index]
-        if tables.tiedParameters > 0, let other = tiedPartner(of: index) {
+        if tables.tiedParameters > 0, spread == nil, let other = tiedPartner(of: index) {
             let link = stage.peer * tables.peers + stages[other].peer
             send(
                 tables.tiedBytes(replicas: replicas) * tables.exchangeFactor(link: link), from: stage.peer,
@@ -344,7 +383,8 @@ package struct IterationSimulator {
                     computeSeconds: Double(stage.microBatches)
                         * (stage.forwardSeconds + stage.backwardSeconds + stage.weightSeconds),
                     finishSeconds: stage.finish, exchangedSeconds: stage.exchanged, doneSeconds: stage.done,
-                    memoryBytes: tables.stageBytes(stage.layers, depth: stage.depth)))
+                    memoryBytes: tables.stageBytes(
+                        stage.layers, depth: stage.depth, exchange: style)))
         }
         return IterationTrace(
             seconds: end, pipelineSeconds: last, exchangeSeconds: exchanged - last, optimizerSeconds: end - exchanged,

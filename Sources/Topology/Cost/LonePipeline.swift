@@ -24,6 +24,8 @@ struct LonePipeline {
         var forwards = 0
         var backwards = 0
         var weights = 0
+        /// When the last gradient for the stage before is ready.
+        var inputs = 0.0
         /// When the links to the neighbours are free.
         var forwardLink = 0.0
         var backwardLink = 0.0
@@ -41,11 +43,11 @@ struct LonePipeline {
         self.tables = tables
     }
 
-    /// When each stage ends its last pass.
-    func finishes(microBatches: Int) -> [Double] {
+    /// When each stage has done its work.
+    func ends(microBatches: Int) -> StageEnds {
         let count = pipeline.count
         let width = microBatches + 1
-        var result: [Double] = []
+        var result = StageEnds(finishes: [])
         withUnsafeTemporaryAllocation(of: Stage.self, capacity: count) { stages in
             withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count * width) { arrivals in
                 guard let first = stages.baseAddress, let times = arrivals.baseAddress else { return }
@@ -64,7 +66,12 @@ struct LonePipeline {
                         first[index].horizon, next.backward + next.sendBackward + next.latencyBackward)
                 }
                 run(first, times, microBatches: microBatches)
-                result = (0..<count).map { first[$0].free }
+                result = StageEnds(finishes: (0..<count).map { first[$0].free })
+                for index in 0..<count {
+                    result.inputs[index] = first[index].inputs
+                    result.forwardLinks[index] = first[index].forwardLink
+                    result.backwardLinks[index] = first[index].backwardLink
+                }
             }
         }
         return result
@@ -139,6 +146,7 @@ struct LonePipeline {
             if backward <= forward {
                 let end = start + stage.backward
                 stage.free = end
+                stage.inputs = end
                 if !isFirst {
                     stage.backwardLink = max(end, stage.backwardLink) + stage.sendBackward
                     let arrival = stage.backwardLink + stage.latencyBackward

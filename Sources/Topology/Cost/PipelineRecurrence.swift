@@ -21,8 +21,8 @@ struct PipelineRecurrence {
         count = pipeline.count
     }
 
-    /// When each stage ends its last pass.
-    func finishes(microBatches: Int) -> [Double] {
+    /// When each stage has done its work.
+    func ends(microBatches: Int) -> StageEnds {
         var period = 1
         for stage in pipeline { period = max(period, min(stage.depth, microBatches)) }
         if schedule == .gpipe { period = 1 }
@@ -36,12 +36,12 @@ struct PipelineRecurrence {
         let short = microBatches - rounds * period
         let one = run(short)
         let two = run(short - period)
-        return zip(one, two).map { $0 + Double(rounds) * max(0, $0 - $1) }
+        return one.later(by: zip(one.finishes, two.finishes).map { Double(rounds) * max(0, $0 - $1) })
     }
 
-    private func run(_ microBatches: Int) -> [Double] {
+    private func run(_ microBatches: Int) -> StageEnds {
         guard tables.sharesAccess else {
-            return LonePipeline(pipeline, schedule: schedule, tables: tables).finishes(microBatches: microBatches)
+            return LonePipeline(pipeline, schedule: schedule, tables: tables).ends(microBatches: microBatches)
         }
         var result: [Double] = []
         withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count * microBatches + 7 * count) { memory in
@@ -56,7 +56,7 @@ struct PipelineRecurrence {
                 result = (0..<count).map { state.free[$0] }
             }
         }
-        return result
+        return StageEnds(finishes: result)
     }
 
     private func load(_ state: inout State) {

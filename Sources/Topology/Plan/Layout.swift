@@ -23,8 +23,8 @@ package struct Layout: Hashable, Sendable {
     /// Directed pairs (row-major positions in the graph) that are left uncompressed although the problem allows
     /// compression: those that are fast enough.
     package var plainLinks: Set<Int> = []
-    /// Whether all holders of a layer exchange its gradients each with all, though the problem allows levels.
-    package var exchangesDirectly = false
+    /// How gradients are exchanged; what the problem does not allow is done directly.
+    package var exchange = ExchangeStyle.clustered
 
     package init(pipelines: [[Stage]], microBatches: [Int], schedule: PlanSchedule) {
         self.pipelines = pipelines
@@ -32,13 +32,34 @@ package struct Layout: Hashable, Sendable {
         self.schedule = schedule
     }
 
-    /// The layout with levels or without, whichever is faster under the simulator.
+    /// The layout with the style of exchange that is fastest under the simulator.
     func withBetterExchange(tables: CostTables) -> Layout {
-        guard !tables.exchangeClusters.isEmpty, pipelines.count > 1 else { return self }
-        var other = self
-        other.exchangesDirectly.toggle()
-        func seconds(_ layout: Layout) -> Double { IterationSimulator.run(layout, tables: tables).seconds }
-        return seconds(other) < seconds(self) ? other : self
+        let others = ExchangeStyle.allowed(tables).filter { $0 != exchange }
+        guard !others.isEmpty, pipelines.count > 1 else { return self }
+        var best = self
+        var seconds = IterationSimulator.run(self, tables: tables).seconds
+        for style in others {
+            var other = self
+            other.exchange = style
+            guard other.fitsMemory(tables: tables) else { continue }
+            let value = IterationSimulator.run(other, tables: tables).seconds
+            guard value < seconds else { continue }
+            best = other
+            seconds = value
+        }
+        return best
+    }
+
+    /// Whether every stage fits its peer's memory.
+    func fitsMemory(tables: CostTables) -> Bool {
+        for (rank, pipeline) in pipelines.enumerated() {
+            for stage in pipeline {
+                let bytes = tables.stageBytes(
+                    stage.layers, depth: min(stage.depth, microBatches[rank]), exchange: exchange)
+                guard bytes <= tables.memoryBytes[stage.peer] else { return false }
+            }
+        }
+        return true
     }
 
     /// The peers that hold a stage, in pipeline order.

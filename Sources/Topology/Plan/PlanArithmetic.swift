@@ -64,9 +64,12 @@ struct PlanArithmetic {
                     + "at once, without overlap",
                 alone(plain)
             ))
-        if problem.exchangesInLevels, !layout.exchangesDirectly {
+        if problem.exchangesInLevels, layout.exchange != .direct {
             plain.exchangesInLevels = true
-            result.append(("near peers add up first where that is faster", alone(plain)))
+            let what =
+                layout.exchange == .spread
+                ? "all peers add up slices of all layers" : "near peers add up first where that is faster"
+            result.append((what, alone(plain)))
         }
         plain.compression = problem.compression
         if problem.compression.isLossy {
@@ -87,7 +90,10 @@ struct PlanArithmetic {
     private func alone(_ problem: PlanningProblem) -> Double {
         let tables = CostTables(problem).leavingPlain(report.layout.plainLinks)
         let finishes = report.layout.pipelines.map { $0.map { _ in 0.0 } }
-        let ends = GradientExchange(layout: report.layout, tables: tables).ends(finishes: finishes)
+        let exchange = GradientExchange(layout: report.layout, tables: tables)
+        let ends =
+            exchange.spread.map { exchange.endsOfSpread($0, ends: finishes.map { StageEnds(finishes: $0) }) }
+            ?? exchange.ends(finishes: finishes)
         return ends.joined().max() ?? 0
     }
 

@@ -60,25 +60,29 @@ package enum Baselines {
         of peers: [[Int]], tables: CostTables, problem: PlanningProblem, limit: Double = .infinity
     ) -> (layout: Layout, seconds: Double)? {
         var best: (layout: Layout, seconds: Double)?
+        // What all peers add up and what they do not suit different depths.
+        let styles: [ExchangeStyle] = tables.spreadsExchange ? [.spread, .clustered] : [.clustered]
         for schedule in problem.schedule.map({ [$0] }) ?? PlanSchedule.allCases {
-            var builder = LayoutBuilder(tables: tables, schedule: schedule)
-            let share = (tables.microBatches + peers.count - 1) / peers.count
-            for isEven in [true, false] {
-                let pipelines = peers.compactMap { pipeline in
-                    isEven
-                        ? builder.pipeline(
-                            pipeline, cuts: LayerSplit.even(layers: tables.layers, stages: pipeline.count), share: share
-                        )
-                        : builder.pipeline(pipeline, share: share)
+            for style in styles {
+                var builder = LayoutBuilder(tables: tables, schedule: schedule, exchange: style)
+                let share = (tables.microBatches + peers.count - 1) / peers.count
+                for isEven in [true, false] {
+                    let pipelines = peers.compactMap { pipeline in
+                        isEven
+                            ? builder.pipeline(
+                                pipeline, cuts: LayerSplit.even(layers: tables.layers, stages: pipeline.count),
+                                share: share)
+                            : builder.pipeline(pipeline, share: share)
+                    }
+                    guard pipelines.count == peers.count else { continue }
+                    let (layout, seconds) = builder.price(pipelines, limit: min(limit, best?.seconds ?? .infinity))
+                    if seconds < best?.seconds ?? .infinity { best = (layout, seconds) }
+                    guard style == .clustered, !tables.exchangeClusters.isEmpty else { continue }
+                    var direct = layout
+                    direct.exchange = .direct
+                    let value = builder.closedForm.seconds(direct)
+                    if value < best?.seconds ?? .infinity { best = (direct, value) }
                 }
-                guard pipelines.count == peers.count else { continue }
-                let (layout, seconds) = builder.price(pipelines, limit: min(limit, best?.seconds ?? .infinity))
-                if seconds < best?.seconds ?? .infinity { best = (layout, seconds) }
-                guard !tables.exchangeClusters.isEmpty else { continue }
-                var direct = layout
-                direct.exchangesDirectly = true
-                let value = builder.closedForm.seconds(direct)
-                if value < best?.seconds ?? .infinity { best = (direct, value) }
             }
         }
         return best

@@ -15,6 +15,8 @@ struct IterationExact {
     /// By peer: the peers of lower index that differ in nothing.
     private let twins: [[Int]]
     private var builder: LayoutBuilder
+    /// The same for plans in whose exchanges all peers help, where the problem allows these.
+    private var spreading: LayoutBuilder?
     private var isUsed: [Bool]
     private var restSpeed: Double
     private var pipelines: [LayoutBuilder.Pipeline] = []
@@ -51,6 +53,8 @@ struct IterationExact {
     mutating func run() -> Bool {
         for schedule in problem.schedule.map({ [$0] }) ?? PlanSchedule.allCases {
             builder = LayoutBuilder(tables: tables, schedule: schedule)
+            spreading =
+                tables.spreadsExchange ? LayoutBuilder(tables: tables, schedule: schedule, exchange: .spread) : nil
             place(rest: tables.microBatches, after: -1)
             if nodes > nodeLimit { return false }
         }
@@ -123,7 +127,8 @@ struct IterationExact {
         guard budget.allows(pipelines.flatMap(\.peers) + peers),
             let pipeline = builder.pipeline(peers, cuts: cuts, share: share),
             tables.sharesAccess
-                || (closedForm.stageFinishes(pipeline.stages, microBatches: share, schedule: builder.schedule).first
+                || (closedForm.stageEnds(pipeline.stages, microBatches: share, schedule: builder.schedule).finishes
+                    .first
                     ?? 0)
                     < seconds
         else { return }
@@ -136,11 +141,24 @@ struct IterationExact {
 
     private mutating func judge() {
         var layout = Layout(pipelines: pipelines.map(\.stages), microBatches: shares, schedule: builder.schedule)
-        // Without shared access links and exchanges in levels the closed form is the simulator's value but for rounding.
-        if !tables.sharesAccess, tables.exchangeClusters.isEmpty {
+        // Without shared access links and other exchanges the closed form is the simulator's value but for rounding.
+        if !tables.sharesAccess, tables.exchangeClusters.isEmpty, !tables.spreadsExchange {
             guard closedForm.seconds(layout) < seconds * (1 + 1e-9) else { return }
         }
         layout = layout.withBetterExchange(tables: tables)
+        keep(layout)
+        guard let spreading else { return }
+        // Where all peers help, other depths suit the same stages.
+        let others = pipelines.indices.compactMap { rank in
+            spreading.pipeline(pipelines[rank].peers, cuts: pipelines[rank].stages.map(\.layers), share: shares[rank])
+        }
+        guard others.count == pipelines.count else { return }
+        layout.pipelines = others.map(\.stages)
+        layout.exchange = .spread
+        keep(layout)
+    }
+
+    private mutating func keep(_ layout: Layout) {
         let value = IterationSimulator.run(layout, tables: tables).seconds
         guard value < seconds else { return }
         seconds = value

@@ -1,8 +1,8 @@
 /// Plans for the shortest iteration: search under the closed form, refinement and judgement under the simulator.
 ///
-/// Where gradients may be exchanged in levels, a second search knows direct exchanges alone. Its candidates cost a fraction,
-/// so it gets farther, and what it finds are starts for the first. Which of the two gets more of the time depends on what
-/// they find.
+/// Where exchanges may be spread over all peers, a second search lets only the holders of a layer exchange its gradients, which
+/// is better where bytes are few and peers far: a spread exchange has to do with the farthest. What it finds are starts
+/// for the first. Which of the two gets more of the time depends on what they find.
 struct IterationPlanner {
     private let problem: PlanningProblem
     private let tables: CostTables
@@ -32,8 +32,9 @@ struct IterationPlanner {
             tables.peers <= IterationExact.mostPeers
             ? options.exactNodes ?? (options.budget == nil ? Self.usualExactNodes : 0) : 0
         search = IterationSearch(
-            problem, tables: tables, seed: options.seed, effort: min(budget, usual), warmStarts: warmStarts)
-        if !tables.exchangeClusters.isEmpty, warmStarts.isEmpty, tables.peers <= Self.mostPeersOfTwo {
+            problem, tables: tables, exchange: tables.spreadsExchange ? .spread : .clustered, seed: options.seed,
+            effort: min(budget, usual), warmStarts: warmStarts)
+        if tables.spreadsExchange, warmStarts.isEmpty {
             var plain = problem
             plain.exchangesInLevels = false
             direct = IterationSearch(
@@ -41,10 +42,8 @@ struct IterationPlanner {
         }
     }
 
-    /// Peers up to which exchanges in levels are priced link by link, and therefore dear.
-    private static let mostPeersOfTwo = 160
-    /// How much dearer a candidate is in levels, about.
-    private static let costOfLevels = 3
+    /// How much dearer a candidate is that spreads its exchange, about.
+    private static let costOfSpreading = 2
     /// How much better one search must be for three quarters of the time rather than half; a guess.
     private static let advantage = 1.01
 
@@ -65,7 +64,7 @@ struct IterationPlanner {
         guard count > 0 else { return }
         guard var direct else { return search.advance(count) }
         self.direct = nil
-        if direct.steps <= search.steps * Self.costOfLevels * share(direct) / (4 - share(direct)) {
+        if direct.steps <= search.steps * Self.costOfSpreading * share(direct) / (4 - share(direct)) {
             let round = direct.round
             direct.advance(count)
             if direct.round > max(round, direct.firstRounds), let best = direct.elite.first, best.seconds < adopted {
@@ -81,21 +80,20 @@ struct IterationPlanner {
     /// Quarters of the time for the direct search.
     private func share(_ direct: IterationSearch) -> Int {
         guard search.round > search.firstRounds, direct.round > direct.firstRounds,
-            let levels = search.champions.first?.seconds, let best = direct.elite.first?.seconds
+            let spread = search.elite.first?.seconds, let best = direct.elite.first?.seconds
         else { return 2 }
-        return best > levels * Self.advantage ? 1 : levels > best * Self.advantage ? 3 : 2
+        return best > spread * Self.advantage ? 1 : spread > best * Self.advantage ? 3 : 2
     }
 
     /// What the searches have found, best first, with what levels are only said to take last.
     private var candidates: [Layout] {
-        var known = search.champions
+        var known = search.elite.map { ($0.layout, $0.seconds) }
         for (layout, _, seconds) in direct?.elite.prefix(Self.directCandidates) ?? [] {
             var layout = layout
-            layout.exchangesDirectly = true
+            layout.exchange = .direct
             known.append((layout, seconds))
         }
-        known.sort { $0.seconds < $1.seconds }
-        return known.map(\.layout) + search.elite.map(\.layout)
+        return search.champions.map(\.layout) + known.sorted { $0.1 < $1.1 }.map(\.0)
     }
 
     private static let directCandidates = 4
@@ -117,7 +115,7 @@ struct IterationPlanner {
         let isSmall = tables.peers <= 8 && tables.microBatches <= 64
         var measurements = isSmall ? min(6_000, budget / 4) : max(40, 60_000 / max(1, tables.microBatches * 8))
         // A short search judges the best three only.
-        for candidate in candidates.prefix(isShort ? 3 : search.elite.count) {
+        for candidate in candidates.prefix(isShort ? 3 : max(search.elite.count, direct?.elite.count ?? 0)) {
             let used = Set(candidate.peers)
             let refinement = Refinement(
                 tables: tables, spares: (0..<tables.peers).filter { !used.contains($0) }, swapsPeers: isSmall,

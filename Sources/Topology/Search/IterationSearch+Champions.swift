@@ -126,7 +126,7 @@ extension IterationSearch {
             layout, limit: round <= firstRounds ? 1 : Self.refinements, measure: closedForm.seconds)
         let value =
             (standbys?.surcharge(refined.layout) ?? 1)
-            * (layout.exchangesDirectly
+            * (layout.exchange == .direct
                 ? refined.seconds : IterationSimulator.run(refined.layout, tables: tables).seconds)
         let position = champions.firstIndex { $0.seconds > value } ?? champions.count
         if !champions.contains(where: { $0.layout == refined.layout }) {

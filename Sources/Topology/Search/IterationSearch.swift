@@ -78,9 +78,12 @@ struct IterationSearch {
         var isKnown = false
     }
 
-    /// - Parameter effort: candidates that the whole search will see, about.
+    /// - Parameters:
+    ///   - exchange: how plans exchange gradients; the direct way is looked at besides levels.
+    ///   - effort: candidates that the whole search will see, about.
     init(
-        _ problem: PlanningProblem, tables: CostTables, seed: UInt64, effort: Int, warmStarts: [Arrangement] = []
+        _ problem: PlanningProblem, tables: CostTables, exchange: ExchangeStyle = .clustered, seed: UInt64, effort: Int,
+        warmStarts: [Arrangement] = []
     ) {
         self.problem = problem
         self.tables = tables
@@ -88,11 +91,11 @@ struct IterationSearch {
             stages: problem.shape.stages, replicas: problem.shape.replicas, layers: tables.layers,
             microBatches: tables.microBatches)
         let schedules = problem.schedule.map { [$0] } ?? [.zeroBubble, .gpipe, .deepOneForwardOneBackward]
-        builders = schedules.map { LayoutBuilder(tables: tables, schedule: $0) }
+        builders = schedules.map { LayoutBuilder(tables: tables, schedule: $0, exchange: exchange) }
         // Among peers that stand in no clusters, holders that add up near ones first may find worse plans than without.
-        if !tables.exchangeClusters.isEmpty, let first = schedules.first {
+        if exchange == .clustered, !tables.exchangeClusters.isEmpty, let first = schedules.first {
             directBuilder = builders.count
-            builders.append(LayoutBuilder(tables: tables, schedule: first, exchangesDirectly: true))
+            builders.append(LayoutBuilder(tables: tables, schedule: first, exchange: .direct))
         }
         let isRough =
             tables.peers > Self.exactPeers || tables.peers * tables.microBatches > Self.exactTasks

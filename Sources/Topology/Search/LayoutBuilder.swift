@@ -24,18 +24,18 @@ struct LayoutBuilder {
         var works: [Double] = []
     }
 
-    /// When each stage of a pipeline ends its last pass, by the pipeline's share of micro-batches.
+    /// When each stage of a pipeline has done its work, by the pipeline's share of micro-batches.
     final class Finishes {
-        var byShare: [Int: [Double]] = [:]
+        var byShare: [Int: StageEnds] = [:]
     }
 
     /// The same by everything that the times depend on, for pipelines of other peers that differ in nothing else.
     final class KnownFinishes {
-        private var known: [[UInt64]: [Double]] = [:]
+        private var known: [[UInt64]: StageEnds] = [:]
         /// Pipelines remembered; then all are forgotten.
         private static let limit = 20_000
 
-        func finishes(_ signature: [UInt64], compute: () -> [Double]) -> [Double] {
+        func ends(_ signature: [UInt64], compute: () -> StageEnds) -> StageEnds {
             if let found = known[signature] { return found }
             if known.count >= Self.limit { known.removeAll(keepingCapacity: true) }
             let found = compute()
@@ -47,8 +47,8 @@ struct LayoutBuilder {
     let tables: CostTables
     let closedForm: ClosedForm
     let schedule: PlanSchedule
-    /// Whether layouts refuse levels in their exchanges.
-    let exchangesDirectly: Bool
+    /// How layouts exchange gradients.
+    let exchange: ExchangeStyle
     /// Whether pipelines are priced by fill and cycle alone, without following their micro-batches: for swarms whose
     /// search would otherwise see too few candidates.
     var isRough = false
@@ -57,10 +57,10 @@ struct LayoutBuilder {
     /// For equal peers the cut depends only on the number of stages (and the share of micro-batches under GPipe).
     private var evenCuts: [Int: [Range<Int>]?] = [:]
 
-    init(tables: CostTables, schedule: PlanSchedule, exchangesDirectly: Bool = false) {
+    init(tables: CostTables, schedule: PlanSchedule, exchange: ExchangeStyle = .clustered) {
         self.tables = tables
         self.schedule = schedule
-        self.exchangesDirectly = exchangesDirectly
+        self.exchange = exchange
         closedForm = ClosedForm(tables: tables)
     }
 
@@ -80,7 +80,7 @@ struct LayoutBuilder {
         var cycle = cost.cycle
         for index in stages.indices {
             let stage = stages[index]
-            let room = tables.depthThatFits(stage.layers, on: stage.peer)
+            let room = tables.depthThatFits(stage.layers, on: stage.peer, exchange: exchange)
             guard room > 0 else { return nil }
             switch schedule {
             case .gpipe:
@@ -94,7 +94,10 @@ struct LayoutBuilder {
                 let isLast = index + 1 == stages.count
                 // One micro-batch more where weights' gradients are put off.
                 let spare = schedule == .zeroBubble ? 2 : 1
-                let wanted = isLast ? spare : Int((min(1e6, loop / cost.cycle)).rounded(.up)) + spare
+                // What is put off to the end is computed while layers before it are exchanged.
+                let putsOff = schedule == .zeroBubble && exchange == .spread
+                let wanted =
+                    putsOff ? room : isLast ? spare : Int((min(1e6, loop / cost.cycle)).rounded(.up)) + spare
                 let before = index > 0 ? stages[index - 1].depth : share
                 stages[index].depth = max(1, min(min(wanted, room), before))
             }
@@ -136,7 +139,7 @@ struct LayoutBuilder {
     func layout(_ pipelines: [Pipeline]) -> Layout {
         let shares = shares(of: pipelines)
         var layout = Layout(pipelines: pipelines.map(\.stages), microBatches: shares, schedule: schedule)
-        layout.exchangesDirectly = exchangesDirectly
+        layout.exchange = exchange
         return layout
     }
 
@@ -176,32 +179,34 @@ struct LayoutBuilder {
             for (rank, share) in layout.microBatches.enumerated()
             where pipelines[rank].leastSeconds(microBatches: share) > limit { return .infinity }
         }
-        var finishes: [[Double]] = []
-        finishes.reserveCapacity(pipelines.count)
+        var ends: [StageEnds] = []
+        ends.reserveCapacity(pipelines.count)
         for (rank, share) in layout.microBatches.enumerated() {
             let pipeline = pipelines[rank]
-            let values: [Double]
+            let values: StageEnds
             if let known = pipeline.finishes.byShare[share] {
                 values = known
             } else {
                 for stage in pipeline.stages
-                where tables.stageBytes(stage.layers, depth: min(stage.depth, share)) > tables.memoryBytes[stage.peer] {
+                where tables.stageBytes(stage.layers, depth: min(stage.depth, share), exchange: exchange)
+                    > tables.memoryBytes[stage.peer]
+                {
                     return .infinity
                 }
                 values =
                     isRough
-                    ? closedForm.roughFinishes(
+                    ? closedForm.roughEnds(
                         pipeline.stages, seconds: pipeline.fill + Double(share - 1) * pipeline.cycle)
-                    : known.finishes(signature(of: pipeline.stages, share: share)) {
-                        closedForm.stageFinishes(pipeline.stages, microBatches: share, schedule: schedule)
+                    : known.ends(signature(of: pipeline.stages, share: share)) {
+                        closedForm.stageEnds(pipeline.stages, microBatches: share, schedule: schedule)
                     }
                 pipeline.finishes.byShare[share] = values
             }
             // The first stage's last pass is the pipeline's last.
-            guard (values.first ?? 0) <= limit else { return .infinity }
-            finishes.append(values)
+            guard (values.finishes.first ?? 0) <= limit else { return .infinity }
+            ends.append(values)
         }
-        return closedForm.exchangeFinish(layout, finishes: finishes, isRough: isRough, isQuick: true, limit: limit)
+        return closedForm.exchangeFinish(layout, ends: ends, isRough: isRough, isQuick: true, limit: limit)
     }
 
     /// Every figure that the times of a pipeline follow from, for this builder's schedule and tables.

@@ -48,15 +48,7 @@ struct Refinement {
 
     private func fits(_ layout: Layout) -> Bool {
         guard budget.allows(layout.peers) else { return false }
-        for (rank, pipeline) in layout.pipelines.enumerated() {
-            for stage in pipeline {
-                let depth = min(stage.depth, layout.microBatches[rank])
-                guard tables.stageBytes(stage.layers, depth: depth) <= tables.memoryBytes[stage.peer] else {
-                    return false
-                }
-            }
-        }
-        return true
+        return layout.fitsMemory(tables: tables)
     }
 
     /// A layer over the same boundary in every pipeline that is cut there, so that whole groups keep exchanging whole
@@ -77,7 +69,8 @@ struct Refinement {
                     next.pipelines[rank][stage].layers = moved..<pipeline[stage].layers.upperBound
                     guard layout.schedule.choosesDepth else { continue }
                     for index in [stage - 1, stage] {
-                        let room = tables.depthThatFits(next.pipelines[rank][index].layers, on: pipeline[index].peer)
+                        let room = tables.depthThatFits(
+                            next.pipelines[rank][index].layers, on: pipeline[index].peer, exchange: layout.exchange)
                         let before = index > 0 ? next.pipelines[rank][index - 1].depth : layout.microBatches[rank]
                         let wanted = pipeline[index].depth + (index + 1 < pipeline.count ? 2 : 0)
                         next.pipelines[rank][index].depth = max(1, min(wanted, min(room, before)))
@@ -119,7 +112,8 @@ struct Refinement {
         for (rank, pipeline) in layout.pipelines.enumerated() where pipeline.count > 1 {
             var next = layout
             for stage in 0..<(pipeline.count - 1) {
-                let room = tables.depthThatFits(pipeline[stage].layers, on: pipeline[stage].peer)
+                let room = tables.depthThatFits(
+                    pipeline[stage].layers, on: pipeline[stage].peer, exchange: layout.exchange)
                 let before = stage > 0 ? next.pipelines[rank][stage - 1].depth : layout.microBatches[rank]
                 next.pipelines[rank][stage].depth = max(1, min(pipeline[stage].depth + 1, min(room, before)))
             }

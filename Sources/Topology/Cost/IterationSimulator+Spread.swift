@@ -1,0 +1,91 @@
+/// The exchange of gradients with the help of all peers, piece by piece (`SpreadExchange`).
+extension IterationSimulator {
+    /// What has come of a spread exchange.
+    struct SpreadState {
+        let exchange: SpreadExchange
+        /// By segment.
+        let holders: [[GradientExchange.Holder]]
+        /// By segment and peer: holders whose part of the peer's slice is there.
+        var parts: [Int]
+        /// By segment and holder: slices of the total that are there.
+        var totals: [[Int]]
+        /// By segment and holder.
+        var isStarted: [[Bool]]
+
+        init(_ spread: SpreadExchange, _ exchange: GradientExchange) {
+            self.exchange = spread
+            holders = exchange.segments.map(exchange.holders(of:))
+            parts = Array(repeating: 0, count: exchange.segments.count * exchange.tables.peers)
+            totals = holders.map { $0.map { _ in 0 } }
+            isStarted = holders.map { $0.map { _ in false } }
+        }
+    }
+
+    private func peer(of holder: GradientExchange.Holder) -> Int {
+        stages[firstStageOfRank[holder.rank] + holder.stage].peer
+    }
+
+    /// Begins the exchange of a piece whose gradients a stage has complete.
+    mutating func startPiece(_ segment: Int, stage: Int, at time: Double) {
+        guard let state = spread,
+            let holder = state.holders[segment].firstIndex(where: {
+                firstStageOfRank[$0.rank] + $0.stage == stage
+            }), !state.isStarted[segment][holder]
+        else { return }
+        spread?.isStarted[segment][holder] = true
+        let source = stages[stage].peer
+        for peer in state.exchange.adders where peer != source {
+            sendSlice(
+                segment, addedUpBy: peer, from: source, to: peer, tag: .part(segment: segment, peer: peer), at: time)
+        }
+        if state.exchange.slices[source] > 0 { partDone(segment, peer: source, at: time) }
+    }
+
+    /// A holder's part of a peer's slice is there.
+    mutating func partDone(_ segment: Int, peer: Int, at time: Double) {
+        guard let state = spread else { return }
+        let position = segment * tables.peers + peer
+        spread?.parts[position] += 1
+        guard state.parts[position] + 1 == state.holders[segment].count else { return }
+        for (index, holder) in state.holders[segment].enumerated() {
+            let target = self.peer(of: holder)
+            if target == peer {
+                totalDone(segment, holder: index, at: time)
+            } else {
+                sendSlice(
+                    segment, addedUpBy: peer, from: peer, to: target, tag: .total(segment: segment, holder: index),
+                    at: time)
+            }
+        }
+    }
+
+    /// A slice of the total is there.
+    mutating func totalDone(_ segment: Int, holder index: Int, at time: Double) {
+        guard let state = spread else { return }
+        spread?.totals[segment][index] += 1
+        guard state.totals[segment][index] + 1 == state.exchange.adders.count else { return }
+        let holder = state.holders[segment][index]
+        segmentDone(firstStageOfRank[holder.rank] + holder.stage, at: time)
+    }
+
+    private mutating func sendSlice(
+        _ segment: Int, addedUpBy adder: Int, from source: Int, to target: Int, tag: Message, at time: Double
+    ) {
+        let share = spread?.exchange.slices[adder] ?? 0
+        let factor = tables.exchangeFactor(link: source * tables.peers + target)
+        send(exchange.segments[segment].bytes * share * factor, from: source, to: target, tag: tag, at: time)
+    }
+
+    /// Does what has been put off, the last layers first, so that their gradients can be exchanged meanwhile.
+    mutating func computeLastWeights(_ index: Int, at time: Double) {
+        let stage = stages[index]
+        let finish = time + Double(stage.backwards - stage.weights) * stage.weightSeconds
+        for segment in stage.segments {
+            guard let holder = spread?.holders[segment].first(where: { firstStageOfRank[$0.rank] + $0.stage == index })
+            else { continue }
+            let ready = tables.readySeconds(holder.layers, of: stage.layers, inputs: time, finish: finish)
+            schedule(segment, of: index, at: ready)
+        }
+        endLastWeights(index, at: finish)
+    }
+}

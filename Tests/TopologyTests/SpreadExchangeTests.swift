@@ -1,0 +1,163 @@
+import Primitives
+import Testing
+
+@testable import Topology
+
+/// Exchanges in which peers add up slices of layers that they do not hold.
+@Suite struct SpreadExchangeTests {
+    /// Peers in clusters with fast links within and slow ones between, all allowed.
+    private static func problem(seed: UInt64, peers: Int = 12, layers: Int = 6) -> PlanningProblem {
+        var problem = RandomProblem.make(seed: seed, peers: peers, layers: layers, microBatches: 24, memoryBytes: 1e11)
+        problem.weighsSlices = true
+        problem.exchangesInLevels = true
+        return problem
+    }
+
+    private static func table(_ peers: Int, _ value: (Int, Int) -> Double) -> LinkTable<Double> {
+        LinkTable(
+            peers: peers, values: (0..<(peers * peers)).map { value($0 / peers, $0 % peers) }, own: 0)
+    }
+
+    private static func layout(seed: UInt64, schedule: PlanSchedule) -> (PlanningProblem, Layout)? {
+        var generator = SeededGenerator(seed: seed)
+        let problem = problem(seed: seed)
+        guard var layout = RandomProblem.layout(of: problem, schedule: schedule, generator: &generator),
+            layout.pipelines.count > 1
+        else { return nil }
+        layout.exchange = .spread
+        return (problem, layout)
+    }
+
+    /// Four peers with equal links, two stages: every pair of peers carries a quarter of what each of them holds, twice, where
+    /// holders alone would send halves over one link in three. V = 40 bytes at 10 bytes/s.
+    @Test func allLinksCarryGradients() throws {
+        var problem = CostModelTests.problem(
+            peers: 4, layers: 2, microBatches: 2, latency: 0, bytesPerSecond: 10, parameters: 10)
+        problem.exchangesInLevels = true
+        problem.weighsSlices = true
+        let tables = CostTables(problem)
+        var layout = Layout(
+            pipelines: [0, 2].map { first in
+                (0..<2).map { Layout.Stage(peer: first + $0, layers: $0..<($0 + 1), depth: 1) }
+            }, microBatches: [1, 1], schedule: .oneForwardOneBackward)
+        layout.exchange = .direct
+        let direct = IterationSimulator.run(layout, tables: tables)
+        layout.exchange = .spread
+        let spread = IterationSimulator.run(layout, tables: tables)
+        #expect(abs(direct.exchangeSeconds - 4) < 1e-6, "\(direct.exchangeSeconds)")
+        #expect(abs(spread.exchangeSeconds - 2) < 1e-6, "\(spread.exchangeSeconds)")
+        #expect(abs(ClosedForm(tables: tables).seconds(layout) - spread.seconds) < 1e-9)
+        // Each stage's gradients leave it and their total comes back, but for the slice that it adds up itself.
+        let sent = spread.links.reduce(0) { $0 + $1.bytes } - direct.links.reduce(0) { $0 + $1.bytes }
+        #expect(abs(sent - (4 * 2 * 40 * 3 / 4.0 - 4 * 2 * 40 / 2.0)) < 1e-6, "\(sent)")
+    }
+
+    /// The last layer's gradients are on their way while the first one's are computed.
+    @Test func exchangeOverlapsWithWhatIsPutOff() throws {
+        var problem = CostModelTests.problem(
+            peers: 2, layers: 8, microBatches: 8, latency: 0, bytesPerSecond: 10, parameters: 10)
+        problem.exchangesInLevels = true
+        let tables = CostTables(problem)
+        var layout = Layout(
+            pipelines: (0..<2).map { [Layout.Stage(peer: $0, layers: 0..<8, depth: 4)] }, microBatches: [4, 4],
+            schedule: .zeroBubble)
+        layout.exchange = .direct
+        let direct = IterationSimulator.run(layout, tables: tables)
+        layout.exchange = .spread
+        let spread = IterationSimulator.run(layout, tables: tables)
+        #expect(spread.pipelineSeconds == direct.pipelineSeconds)
+        #expect(spread.exchangeSeconds < 0.5 * direct.exchangeSeconds, "\(spread.exchangeSeconds)")
+        #expect(abs(ClosedForm(tables: tables).seconds(layout) - spread.seconds) < 1e-9)
+    }
+
+    @Test(arguments: [PlanSchedule.zeroBubble, .deepOneForwardOneBackward, .gpipe])
+    func closedFormFollowsTheSimulator(schedule: PlanSchedule) {
+        var errors: [Double] = []
+        for seed: UInt64 in 0..<120 {
+            guard let (problem, layout) = Self.layout(seed: seed, schedule: schedule) else { continue }
+            let tables = CostTables(problem)
+            let simulated = IterationSimulator.run(layout, tables: tables).seconds
+            errors.append(abs(ClosedForm(tables: tables).seconds(layout) / simulated - 1))
+        }
+        errors.sort()
+        #expect(errors.count > 60)
+        #expect(errors[errors.count / 2] < 1e-4, "\(errors)")
+        #expect(errors[errors.count * 95 / 100] < 0.03, "\(errors)")
+    }
+
+    @Test func slicesAreAPartitionThatFollowsThePeers() throws {
+        for seed: UInt64 in 0..<20 {
+            let problem = Self.problem(seed: seed)
+            let tables = CostTables(problem)
+            let figures = try #require(tables.spreadFigures)
+            for bytes in [1e3, 1e6, 1e9] {
+                let slices = figures.slices(bytes: bytes)
+                #expect(abs(slices.reduce(0, +) - 1) < 1e-9)
+                #expect(slices.allSatisfy { $0 >= 0 && $0 <= tables.largestSlice * (1 + 1e-9) }, "\(slices)")
+            }
+            let order = Array((0..<problem.graph.count).reversed())
+            let turned = SpreadFigures(
+                latency: Self.table(tables.peers) { tables.latency[order[$0], order[$1]] },
+                secondsPerByte: Self.table(tables.peers) { tables.secondsPerByte[order[$0], order[$1]] },
+                peers: tables.peers, largest: tables.largestSlice)
+            for (slice, other) in zip(figures.slices(bytes: 1e6).reversed(), turned.slices(bytes: 1e6)) {
+                #expect(abs(slice - other) < 1e-6)
+            }
+        }
+    }
+
+    /// A peer whose links are slow adds up less than the others.
+    @Test func slowLinksGetSmallSlices() throws {
+        let peers = 6
+        let figures = SpreadFigures(
+            latency: Self.table(peers) { _, _ in 0 },
+            secondsPerByte: Self.table(peers) { $0 == 0 || $1 == 0 ? 1 : 0.1 }, peers: peers, largest: 0.5)
+        let slices = figures.slices(bytes: 1)
+        // All links of the slow peer carry the other end's slice, too: the least time is that of 1/5 for each fast peer.
+        #expect(slices[0] < 0.02, "\(slices)")
+        #expect(slices.dropFirst().allSatisfy { abs($0 - 0.2) < 0.01 }, "\(slices)")
+    }
+
+    @Test func piecesCoverEveryParameterOnce() throws {
+        for seed: UInt64 in 0..<20 {
+            guard let (base, layout) = Self.layout(seed: seed, schedule: .zeroBubble) else { continue }
+            var problem = base
+            problem.model.tiedParameters =
+                min(
+                    problem.model.layers[0].parameters, problem.model.layers[problem.model.layers.count - 1].parameters)
+                / 2
+            let tables = CostTables(problem)
+            let exchange = GradientExchange(layout: layout, tables: tables)
+            let bytes = exchange.segments.reduce(0) { $0 + $1.bytes }
+            #expect(abs(bytes / tables.gradientBytes(0..<tables.layers) - 1) < 1e-9)
+            var covered = Array(repeating: 0, count: tables.layers)
+            for piece in exchange.segments where !piece.isTied { for layer in piece.layers { covered[layer] += 1 } }
+            #expect(covered.allSatisfy { $0 == 1 })
+            let simulated = IterationSimulator.run(layout, tables: tables).seconds
+            #expect(abs(ClosedForm(tables: tables).seconds(layout) / simulated - 1) < 0.05)
+        }
+    }
+
+    /// Room for slices counts as memory.
+    @Test func slicesNeedMemory() {
+        let tables = CostTables(Self.problem(seed: 1))
+        let range = 0..<2
+        let others = tables.gradientBytes(0..<tables.layers) - tables.gradientBytes(range)
+        #expect(
+            tables.stageBytes(range, depth: 3, exchange: .spread) - tables.stageBytes(range, depth: 3)
+                == tables.largestSlice * others)
+    }
+
+    /// A plan that spreads its exchange is not below the bound.
+    @Test func boundHoldsForSpreadPlans() throws {
+        for seed: UInt64 in 0..<40 {
+            for schedule in [PlanSchedule.zeroBubble, .deepOneForwardOneBackward] {
+                guard let (problem, layout) = Self.layout(seed: seed, schedule: schedule) else { continue }
+                let tables = CostTables(problem)
+                let seconds = IterationSimulator.run(layout, tables: tables).seconds
+                let bound = IterationLowerBound(problem: problem, tables: tables).seconds
+                #expect(bound <= seconds * (1 + 1e-9), "seed \(seed): bound \(bound), plan \(seconds)")
+            }
+        }
+    }
+}
