@@ -33,6 +33,7 @@ extension IterationSimulator {
             }), !state.isStarted[segment][holder]
         else { return }
         spread?.isStarted[segment][holder] = true
+        stages[stage].exchangeBegin = min(stages[stage].exchangeBegin, time)
         let source = stages[stage].peer
         for peer in state.exchange.adders where peer != source {
             sendSlice(

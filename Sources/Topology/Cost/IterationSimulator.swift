@@ -67,6 +67,7 @@ package struct IterationSimulator {
         /// Bytes of gradients that are still to be sent to the stage before at the end of the last pass (tail only).
         var backlog = 0.0
         var finish = 0.0
+        var exchangeBegin = Double.infinity
         var exchanged = 0.0
         var done = 0.0
     }
@@ -382,7 +383,9 @@ package struct IterationSimulator {
                     backwardSeconds: stage.backwardSeconds + stage.weightSeconds,
                     computeSeconds: Double(stage.microBatches)
                         * (stage.forwardSeconds + stage.backwardSeconds + stage.weightSeconds),
-                    finishSeconds: stage.finish, exchangedSeconds: stage.exchanged, doneSeconds: stage.done,
+                    finishSeconds: stage.finish,
+                    exchangeBeginSeconds: min(stage.exchangeBegin, stage.finish), exchangedSeconds: stage.exchanged,
+                    doneSeconds: stage.done,
                     memoryBytes: tables.stageBytes(
                         stage.layers, depth: stage.depth, exchange: style)))
         }

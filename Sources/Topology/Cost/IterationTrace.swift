@@ -9,6 +9,8 @@ package struct IterationTrace: Hashable, Sendable {
         package var computeSeconds: Double
         /// When the last backward pass ended.
         package var finishSeconds: Double
+        /// When the exchange of the first of the stage's gradients began: before that if weights' gradients were put off.
+        package var exchangeBeginSeconds: Double
         /// When the gradients of the stage's layers were complete.
         package var exchangedSeconds: Double
         /// When the optimiser step ended.

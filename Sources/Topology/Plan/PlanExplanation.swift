@@ -45,7 +45,8 @@ package struct PlanExplanation {
                     "pipeline \(rank) stage \(position) on \(node.name): computes "
                         + "\(Figures.seconds(figures.computeSeconds)) (\(share(figures.computeSeconds))), waits "
                         + "\(Figures.seconds(figures.finishSeconds - figures.computeSeconds)) before its last backward "
-                        + "at \(Figures.seconds(figures.finishSeconds)), gradients complete at "
+                        + "at \(Figures.seconds(figures.finishSeconds)), exchanges gradients from "
+                        + "\(Figures.seconds(figures.exchangeBeginSeconds)), complete at "
                         + "\(Figures.seconds(figures.exchangedSeconds)); holds \(Figures.bytes(figures.memoryBytes)) of "
                         + "\(Figures.bytes(node.memoryBytes)), at most \(stage.depth) micro-batches")
             }
