@@ -17,8 +17,11 @@ package struct PlanComparison: Codable, Sendable {
 
     package var problem: String
     package var dtfmObjectiveSeconds: Double?
-    /// The iteration of the plan that is best under DT-FM's objective, with the schedule and cuts that suit it best.
+    /// The iteration of the plan that is best under DT-FM's objective, with the schedule and cuts that suit it best and its
+    /// own exchange, in which the holders of a stage send each other slices.
     package var dtfmPlanIterationSeconds: Double?
+    /// The same with the exchange that suits it best.
+    package var dtfmPlanBestExchangeSeconds: Double?
     package var templateIterationSeconds: Double?
     package var templateName: String?
     /// Ours with the file's shape.
@@ -43,7 +46,11 @@ package struct PlanComparison: Codable, Sendable {
             let report = try plan(problem, .dtfm)
             comparison.dtfmObjectiveSeconds = report.objectiveSeconds
             let peers = report.layout.pipelines.map { $0.map(\.peer) }
-            comparison.dtfmPlanIterationSeconds = Baselines.best(ofPipelines: peers, problem: problem)?.trace.seconds
+            comparison.dtfmPlanBestExchangeSeconds =
+                Baselines.best(ofPipelines: peers, problem: problem)?.trace.seconds
+            var plain = problem
+            plain.exchangesInLevels = false
+            comparison.dtfmPlanIterationSeconds = Baselines.best(ofPipelines: peers, problem: plain)?.trace.seconds
         }
         comparison.fixedShapeSeconds = try plan(problem, .iteration).objectiveSeconds
         var free = problem

@@ -53,7 +53,7 @@ package enum Replanner {
     private static let upheaval = 3.0
 
     /// How much shorter the search is where spares have filled all gaps.
-    private static let spareBudgetDivisor = 4
+    private static let spareBudgetDivisor = 32
 
     /// Plans `problem`, whose graph is the new one, given the plan in force.
     package static func replan(
@@ -63,11 +63,12 @@ package enum Replanner {
         let tables = CostTables(problem)
         let holdings = holdings(of: previous, problem: problem)
         var candidates: [Layout] = []
-        let kept = layout(of: previous, problem: problem, tables: tables)
+        // A plan does not say how gradients are exchanged: whatever suits it best.
+        let kept = layout(of: previous, problem: problem, tables: tables)?.withBetterExchange(tables: tables)
         if let kept { candidates.append(kept) }
         var repaired = repair(previous, problem: problem, tables: tables)
         if kept == nil, let filled = repaired {
-            // A spare that is far from those it joins may make levels of the exchange a loss.
+            // A spare that is far from those it joins may make another exchange better.
             repaired = Settlement(tables: tables, budget: CostBudget(problem)).run(
                 filled.withBetterExchange(tables: tables), limit: settlements
             ).withBetterExchange(tables: tables)
@@ -148,11 +149,23 @@ package enum Replanner {
         }
         let shares = plan.pipelines.map { $0[0].microBatches }
         guard shares.reduce(0, +) == tables.microBatches else { return nil }
-        return fitting(Layout(pipelines: pipelines, microBatches: shares, schedule: plan.schedule), tables: tables)
+        return fitting(layout(pipelines, shares, plan.schedule, tables), tables: tables)
     }
 
+    private static func layout(
+        _ pipelines: [[Layout.Stage]], _ shares: [Int], _ schedule: PlanSchedule, _ tables: CostTables
+    ) -> Layout {
+        var layout = Layout(pipelines: pipelines, microBatches: shares, schedule: schedule)
+        if tables.spreadsExchange { layout.exchange = .spread }
+        return layout
+    }
+
+    /// The layout if it fits; a spread exchange needs memory that others do not.
     private static func fitting(_ layout: Layout, tables: CostTables) -> Layout? {
-        ClosedForm(tables: tables).seconds(layout).isFinite ? layout : nil
+        if layout.fitsMemory(tables: tables) { return layout }
+        var direct = layout
+        direct.exchange = .clustered
+        return direct.fitsMemory(tables: tables) ? direct : nil
     }
 
     /// The plan with each missing peer replaced by the spare that is best for the whole, or if there is none (and the
@@ -165,8 +178,8 @@ package enum Replanner {
         }
         let shares = plan.pipelines.map { $0.first?.microBatches ?? 0 }
         guard shares.reduce(0, +) == tables.microBatches else { return nil }
-        var closedForm = ClosedForm(tables: tables)
-        closedForm.memo = ClosedForm.Memo()
+        let style: ExchangeStyle = tables.spreadsExchange ? .spread : .clustered
+        let dealer = Dealer(LayoutBuilder(tables: tables, schedule: plan.schedule, exchange: style), shares: shares)
         for rank in pipelines.indices {
             var stage = 0
             while stage < pipelines[rank].count {
@@ -192,13 +205,10 @@ package enum Replanner {
                     var trial = pipelines
                     trial[rank][stage].peer = spare
                     // Gaps further on count as if this spare filled them too: they are filled next.
-                    let seconds = closedForm.seconds(
-                        Layout(
-                            pipelines: trial.map { pipeline in
-                                pipeline.map {
-                                    Layout.Stage(peer: $0.peer ?? spare, layers: $0.layers, depth: $0.depth)
-                                }
-                            }, microBatches: shares, schedule: plan.schedule))
+                    let filled = trial.map { pipeline in
+                        pipeline.map { Layout.Stage(peer: $0.peer ?? spare, layers: $0.layers, depth: $0.depth) }
+                    }
+                    let seconds = dealer.dealt(filled).seconds
                     if seconds < value {
                         value = seconds
                         best = position
@@ -213,7 +223,40 @@ package enum Replanner {
                 stage.peer.map { Layout.Stage(peer: $0, layers: stage.layers, depth: stage.depth) }
             }
         }
-        return fitting(Layout(pipelines: stages, microBatches: shares, schedule: plan.schedule), tables: tables)
+        return fitting(dealer.dealt(stages).layout, tables: tables)
+    }
+
+    /// Shares the micro-batches of repaired pipelines: one with a spare from far away does fewer than before.
+    private final class Dealer {
+        private let builder: LayoutBuilder
+        private let shares: [Int]
+        private var closedForm: ClosedForm
+        private var known: [[Layout.Stage]: LayoutBuilder.Pipeline] = [:]
+
+        init(_ builder: LayoutBuilder, shares: [Int]) {
+            self.builder = builder
+            self.shares = shares
+            closedForm = builder.closedForm
+            closedForm.memo = ClosedForm.Memo()
+        }
+
+        /// The pipelines with the shares and depths that they had, or with those that suit them now, whichever is faster.
+        func dealt(_ pipelines: [[Layout.Stage]]) -> (layout: Layout, seconds: Double) {
+            var kept = Layout(pipelines: pipelines, microBatches: shares, schedule: builder.schedule)
+            kept.exchange = builder.exchange
+            let seconds = closedForm.seconds(kept)
+            var built: [LayoutBuilder.Pipeline] = []
+            for (stages, share) in zip(pipelines, shares) {
+                guard
+                    let pipeline = known[stages]
+                        ?? builder.pipeline(stages.map(\.peer), cuts: stages.map(\.layers), share: share)
+                else { return (kept, seconds) }
+                known[stages] = pipeline
+                built.append(pipeline)
+            }
+            let dealt = builder.price(built, limit: seconds)
+            return dealt.seconds < seconds ? dealt : (kept, seconds)
+        }
     }
 
     /// What each peer of a layout must fetch beyond what it holds.
