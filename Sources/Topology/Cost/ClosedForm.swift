@@ -170,7 +170,14 @@ package struct ClosedForm {
         _ layout: Layout, ends: [StageEnds], isRough: Bool = false, isQuick: Bool = false, limit: Double = .infinity
     ) -> Double {
         let finishes = ends.map(\.finishes)
-        if layout.exchange == .spread, tables.spreadsExchange {
+        if layout.exchange == .spread, let figures = tables.spreadFigures {
+            if isRough, layout.pipelines.count > 1 {
+                let last = finishes.joined().max() ?? 0
+                let bytes = SpreadExchange.meanBytes(layout, tables: tables)
+                let end = last + figures.roughSeconds(bytes: bytes)
+                let all = finishes.map { $0.map { _ in end } }
+                return averaged(stepped(layout, ends: all, finishes: finishes, isTiedDone: true), layout, finishes)
+            }
             let exchange = GradientExchange(layout: layout, tables: tables)
             if let spread = exchange.spread {
                 let full = stepped(

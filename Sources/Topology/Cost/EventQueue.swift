@@ -35,9 +35,9 @@ struct EventQueue<Event> {
             var parent = 0
             while true {
                 var smallest = parent
-                for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && precedes(child, smallest) {
-                    smallest = child
-                }
+                let left = 2 * parent + 1
+                if left < heap.count, precedes(left, smallest) { smallest = left }
+                if left + 1 < heap.count, precedes(left + 1, smallest) { smallest = left + 1 }
                 guard smallest != parent else { break }
                 heap.swapAt(parent, smallest)
                 parent = smallest

@@ -19,16 +19,9 @@ struct SpreadExchange {
     init?(_ layout: Layout, tables: CostTables) {
         guard let figures = tables.spreadFigures else { return nil }
         var isUsed = Array(repeating: false, count: tables.peers)
-        var used = 0
-        for pipeline in layout.pipelines {
-            for stage in pipeline where !isUsed[stage.peer] {
-                isUsed[stage.peer] = true
-                used += 1
-            }
-        }
-        let bytes =
-            tables.gradientBytes(0..<tables.layers) * tables.compression.gradientFactor
-            * Double(layout.pipelines.count) / Double(max(1, used))
+        for pipeline in layout.pipelines { for stage in pipeline { isUsed[stage.peer] = true } }
+        let used = isUsed.count { $0 }
+        let bytes = Self.meanBytes(layout, tables: tables)
         var slices = figures.slices(bytes: bytes)
         if used < tables.peers {
             for peer in slices.indices where !isUsed[peer] { slices[peer] = 0 }
@@ -36,6 +29,13 @@ struct SpreadExchange {
         }
         self.slices = slices
         adders = slices.indices.filter { slices[$0] > 0 }
+    }
+
+    /// Bytes of gradients that a stage exchanges, on average.
+    static func meanBytes(_ layout: Layout, tables: CostTables) -> Double {
+        let stages = layout.pipelines.reduce(0) { $0 + $1.count }
+        return tables.gradientBytes(0..<tables.layers) * tables.compression.gradientFactor
+            * Double(layout.pipelines.count) / Double(max(1, stages))
     }
 
     /// Makes slices larger in proportion until they are a whole; whether there are enough of them.

@@ -168,6 +168,7 @@ package final class SpreadFigures: Sendable {
     private let largest: Double
     /// By the step of bytes.
     private let known = Memo<Int, [Double]>()
+    private let roughly = Memo<Int, Double>()
 
     /// Slices for bytes that differ by less than this factor are the same.
     private static let grain = 1.2
@@ -187,9 +188,31 @@ package final class SpreadFigures: Sendable {
         self.latency = latencies
     }
 
+    /// What an exchange takes about if all peers take part, hold so many bytes of gradients each and begin together.
+    func roughSeconds(bytes: Double) -> Double {
+        roughly.value(step(bytes)) {
+            let slices = slices(bytes: bytes)
+            var longest = 0.0
+            for from in 0..<peers {
+                for to in 0..<peers where to != from && slices[from] + slices[to] > 0 {
+                    let link = from * peers + to
+                    longest = max(
+                        longest,
+                        bytes * (slices[from] + slices[to]) * seconds[link] + latency[link]
+                            + latency[to * peers + from])
+                }
+            }
+            return longest
+        }
+    }
+
+    private func step(_ bytes: Double) -> Int {
+        Int((Elementary.log(max(1, bytes)) / Elementary.log(Self.grain)).rounded())
+    }
+
     /// By peer: its slice if all peers take part and hold so many bytes of gradients each, about.
     func slices(bytes: Double) -> [Double] {
-        let step = Int((Elementary.log(max(1, bytes)) / Elementary.log(Self.grain)).rounded())
+        let step = step(bytes)
         return known.value(step) {
             let bytes = Elementary.exp(Double(step) * Elementary.log(Self.grain))
             return SpreadSlices(self, largest: largest).slices(bytes: bytes)
