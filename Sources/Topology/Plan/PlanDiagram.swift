@@ -61,9 +61,15 @@ package struct PlanDiagram {
             }
         }
         if report.layout.pipelines.count > 1 {
+            let manner =
+                switch report.layout.exchange {
+                case .spread where tables.spreadsExchange: ", all peers adding up slices"
+                case .clustered where !tables.exchangeClusters.isEmpty: ", near peers first where that is faster"
+                default: ""
+                }
             let mark = bottleneck == .exchange ? "   <== bottleneck" : ""
             lines.append(
-                "gradient exchange between \(report.layout.pipelines.count) replicas: + "
+                "gradient exchange between \(report.layout.pipelines.count) replicas\(manner): + "
                     + Figures.seconds(report.trace.exchangeSeconds) + mark)
         }
         if !report.plan.spares.isEmpty {
