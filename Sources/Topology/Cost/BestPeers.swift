@@ -23,7 +23,7 @@ struct BestPeers {
         self.tables = tables
         secondsPerFlop = tables.secondsPerFlop.min() ?? 0
         memoryBytes = tables.memoryBytes.max() ?? 0
-        weightShare = problem.schedule.map { $0 == .zeroBubble } ?? true ? tables.weightGradientShare : 0
+        weightShare = tables.putOffShare(problem)
         steps = Double(tables.localSteps)
         optimizer =
             ((0..<tables.layers).map { tables.parameters($0..<($0 + 1)) }.min() ?? 0)

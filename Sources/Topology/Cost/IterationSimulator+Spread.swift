@@ -85,7 +85,7 @@ extension IterationSimulator {
             guard let holder = spread?.holders[segment].first(where: { firstStageOfRank[$0.rank] + $0.stage == index })
             else { continue }
             let ready = tables.readySeconds(holder.layers, of: stage.layers, inputs: time, finish: finish)
-            schedule(segment, of: index, at: ready)
+            completePiece(segment, of: index, at: ready)
         }
         endLastWeights(index, at: finish)
     }

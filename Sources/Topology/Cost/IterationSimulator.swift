@@ -289,7 +289,7 @@ package struct IterationSimulator {
     }
 
     /// A piece of a stage's gradients will be complete.
-    mutating func schedule(_ segment: Int, of index: Int, at time: Double) {
+    mutating func completePiece(_ segment: Int, of index: Int, at time: Double) {
         events.push(.computedPiece(segment: segment, stage: index), at: time)
     }
 

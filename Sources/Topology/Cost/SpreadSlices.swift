@@ -16,7 +16,7 @@ struct SpreadSlices {
     /// No slice is larger.
     private let largest: Double
 
-    /// Searches of the least time by halving, after it has been found to a factor of two.
+    /// Halvings of the time in which the least is sought: to a hundredth of what is enough for equal slices.
     private static let halvings = 7
     /// Improvements for a time.
     private static let rounds = 160
@@ -142,8 +142,8 @@ struct SpreadSlices {
                 }
             }
             for peer in 0..<peers where grows[peer] { slices[peer] = level }
-            var stopped = level >= largest
-            if stopped { break }
+            guard level < largest else { break }
+            var stopped = false
             for peer in 0..<peers where grows[peer] {
                 for other in 0..<peers where other != peer {
                     let limit = room[peer * peers + other]

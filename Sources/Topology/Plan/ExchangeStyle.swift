@@ -1,5 +1,5 @@
 /// How the holders of layers exchange their gradients, as far as the problem allows it.
-package enum ExchangeStyle: UInt8, CaseIterable, Sendable {
+package enum ExchangeStyle: Sendable {
     /// In levels or each with all, whichever suits where the holders of a layer stand (`ExchangeForm`).
     case clustered
     /// Each with all.

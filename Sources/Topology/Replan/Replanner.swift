@@ -55,8 +55,9 @@ package enum Replanner {
     /// How much shorter the search is where spares have filled all gaps.
     private static let spareBudgetDivisor = 32
 
-    /// How much dearer a candidate is whose exchange all peers help with, about.
-    private static let costOfSpreading = 8
+    /// How much shorter the search without a spare is where all peers help with exchanges, whose candidates are dearer: it
+    /// must not take much longer than two seconds.
+    private static let spreadBudgetDivisor = 8
 
     /// Plans `problem`, whose graph is the new one, given the plan in force.
     package static func replan(
@@ -102,7 +103,7 @@ package enum Replanner {
             // Spares have filled the gaps: what a search finds beyond that is rarely worth its moves.
             planner.budget = planner.budget.map { max(1, $0 / Self.spareBudgetDivisor) }
         } else if tables.spreadsExchange {
-            planner.budget = planner.budget.map { max(1, $0 / Self.costOfSpreading) }
+            planner.budget = planner.budget.map { max(1, $0 / Self.spreadBudgetDivisor) }
         }
         var search = try PlanSearch(problem, options: planner, warmStarts: starts)
         while !search.isFinished { search.advance(4096) }
