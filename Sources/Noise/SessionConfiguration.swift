@@ -31,9 +31,10 @@ package struct SessionConfiguration: Sendable {
     /// here because a whole swarm may sit behind one address).
     package var handshakesPerSecondAndSourceUnderLoad = 50
     package var handshakeBurst = 20
-    /// Refusals a second and source, after a burst (a guess: a newcomer knocks once a second).
-    package var refusalsPerSecondAndSource = 2
-    package var refusalBurst = 8
+    /// Refusals a second and source, after a burst (a guess: a newcomer knocks once a second, and as many newcomers as a
+    /// household or a laboratory has may wait behind one address).
+    package var refusalsPerSecondAndSource = 20
+    package var refusalBurst = 20
 
     package init() {}
 }
