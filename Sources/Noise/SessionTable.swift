@@ -52,7 +52,7 @@ package final class SessionTable: ProtocolCore {
     var cookies: CookieJar
     var gate: HandshakeGate
     var refusals: HandshakeGate
-    var policy = AdmissionPolicy.open
+    var policy: AdmissionPolicy
 
     var peers: [PeerID: SessionPeer] = [:]
     /// The same peers in the order of their coming, because dictionaries are not iterated.
@@ -74,6 +74,7 @@ package final class SessionTable: ProtocolCore {
     ) {
         self.identity = identity
         self.secret = secret
+        policy = secret.initialPolicy
         self.configuration = configuration
         self.entropy = entropy
         wallClockOffset = Int64(clamping: wallClockMilliseconds) - now.nanoseconds / 1_000_000

@@ -6,6 +6,9 @@ package import Primitives
 package final class SwarmSecret: Sendable {
     package static let byteCount = 32
 
+    /// Whom this peer answers until it knows who is admitted: everybody with the secret in an open swarm, in a closed one its
+    /// founder only. A session table or stream hub begins with it, so that there is no time at which a closed swarm is open.
+    package let initialPolicy: AdmissionPolicy
     private let root: SecretBytes
     /// The pre-shared key of every handshake.
     package let psk: PresharedKey
@@ -13,8 +16,11 @@ package final class SwarmSecret: Sendable {
     private let discoveryRoot: SecretBytes
 
     /// Takes 32 random bytes; `nil` if there are more or fewer.
-    package init?(_ secret: consuming SecretBytes) {
+    package convenience init?(_ secret: consuming SecretBytes) { self.init(secret, initialPolicy: .open) }
+
+    private init?(_ secret: consuming SecretBytes, initialPolicy: AdmissionPolicy) {
         guard secret.count == Self.byteCount else { return nil }
+        self.initialPolicy = initialPolicy
         psk = PresharedKey(KeyedHash.subkey(of: secret, purpose: "session psk 1"))
         macRoot = KeyedHash.subkey(of: secret, purpose: "session mac 1")
         discoveryRoot = KeyedHash.subkey(of: secret, purpose: "discovery 1")
@@ -29,7 +35,9 @@ package final class SwarmSecret: Sendable {
             return
         }
         guard secret.count == Self.byteCount else { return nil }
-        self.init(KeyedHash.subkey(of: secret, purpose: "closed swarm 1", context: founder.bytes))
+        self.init(
+            KeyedHash.subkey(of: secret, purpose: "closed swarm 1", context: founder.bytes),
+            initialPolicy: .asking(founder: founder))
     }
 
     /// The key of `mac1` on messages to the owner of a static key.

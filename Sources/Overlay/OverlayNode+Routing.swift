@@ -32,6 +32,7 @@ extension OverlayNode {
             switch effect {
             case .send(let messages, let peer): outbox.add(messages.map(\.datagramBytes), to: peer)
             case .learn(let contact): routed.effects.append(.learn(contact))
+            case .renewSession(let peer): routed.effects.append(.renewSession(peer))
             case .opened(let known):
                 membership.handle(.start(known: known), at: now, into: &routed.membership)
             case .restrict(let policy):

@@ -130,7 +130,7 @@ private struct Announcement: Service {
         await cancelWhenGracefulShutdown {
             var hasWarned = false
             while !Task.isCancelled {
-                if let status = await Self.status(of: client) {
+                if let status = try? await client.status() {
                     let isWaiting = status.admission == .asking || status.admission == .refused
                     if status.admission == .refused, !hasWarned {
                         hasWarned = true
@@ -152,20 +152,6 @@ private struct Announcement: Service {
         }
         // A service that returns would end the others.
         try? await gracefulShutdown()
-    }
-
-    /// One answer of the API, or `nil` after two seconds: a request that is lost while the server starts must not silence
-    /// the announcement for good.
-    private static func status(of client: ControlClient) async -> NodeStatus? {
-        await withTaskGroup(of: NodeStatus?.self) { group in
-            group.addTask { try? await client.status() }
-            group.addTask {
-                try? await Task.sleep(for: .seconds(2))
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
     }
 }
 

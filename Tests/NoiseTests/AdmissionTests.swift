@@ -53,6 +53,17 @@ import Testing
         #expect(net.failed[0].isEmpty, "a peer without a list claimed that another is not admitted")
     }
 
+    /// A node binds its port before it has read its list: whoever knocked in between had a session that the list then ended
+    /// on one side only.
+    @Test func closedSwarmIsNeverOpen() throws {
+        let net = try SessionNetwork(count: 3, founder: 2)
+        net.send("hello", from: 0, to: 1)
+        net.send("hello", from: 2, to: 1)
+        net.settle()
+        #expect(
+            net.delivered[1].map(\.from) == [net.identities[2].peer], "one was answered before the list was read")
+    }
+
     @Test func founderCannotBeStrippedOffATicket() throws {
         let founder = try identity(1).peer
         func key(_ founder: PeerID?) throws -> [UInt8] {

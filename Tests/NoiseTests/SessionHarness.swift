@@ -22,8 +22,8 @@ func identity(_ number: UInt8) throws -> LocalIdentity {
             AgreementKey(secret: SecretBytes(copying: [UInt8](repeating: number &+ 0x80, count: 32)))))
 }
 
-func swarmSecret(_ byte: UInt8 = 0x55) throws -> SwarmSecret {
-    try requireValue(SwarmSecret(SecretBytes(copying: [UInt8](repeating: byte, count: 32))))
+func swarmSecret(_ byte: UInt8 = 0x55, founder: PeerID? = nil) throws -> SwarmSecret {
+    try requireValue(SwarmSecret(SecretBytes(copying: [UInt8](repeating: byte, count: 32)), founder: founder))
 }
 
 struct MissingValue: Error {}
@@ -62,16 +62,18 @@ final class SessionNetwork {
 
     init(
         count: Int = 2, configuration: SessionConfiguration = SessionConfiguration(), secrets: [UInt8]? = nil,
-        learns: Bool = true, entropySeed: UInt64 = 1
+        founder: Int? = nil, learns: Bool = true, entropySeed: UInt64 = 1
     ) throws {
         let identities = try (0..<count).map { try identity(UInt8($0 + 1)) }
+        let founder = founder.map { identities[$0].peer }
         let now = now
         self.identities = identities
         addresses = (0..<count).map { address(UInt8($0 + 1)) }
         tables = try identities.enumerated().map { index, identity in
             SessionTable(
-                identity: identity, secret: try swarmSecret(secrets?[index] ?? 0x55), configuration: configuration,
-                entropy: SeededEntropy(seed: entropySeed + UInt64(index)), wallClockMilliseconds: 1_700_000_000_000,
+                identity: identity, secret: try swarmSecret(secrets?[index] ?? 0x55, founder: founder),
+                configuration: configuration, entropy: SeededEntropy(seed: entropySeed + UInt64(index)),
+                wallClockMilliseconds: 1_700_000_000_000,
                 at: now)
         }
         delivered = Array(repeating: [], count: count)

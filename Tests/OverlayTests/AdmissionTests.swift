@@ -66,6 +66,31 @@ struct AdmissionTests {
         #expect(swarm.nodes[1].core.counters[.notAdmitted] > 0, "what a stranger says is not counted")
     }
 
+    /// A founder that restarted has lost the keys of the session over which it is asked.
+    @Test func askingAgainRenewsTheSession() {
+        var admission = core(3, pages: [])
+        let founder = Fixtures.contact(0)
+        var effects: [Admission.Effect] = []
+        func renewals() -> Int {
+            defer { effects.removeAll() }
+            return effects.count { if case .renewSession(founder.peer) = $0 { true } else { false } }
+        }
+        var now = Instant(nanoseconds: 0)
+        admission.handle(.start(known: [founder]), at: now, into: &effects)
+        #expect(renewals() == 0, "there is no session to renew yet")
+        for round in 1...3 {
+            now = admission.nextDeadline ?? now
+            admission.handle(.timer, at: now, into: &effects)
+            #expect(renewals() == 1, "round \(round) did not renew a session that nobody answers on")
+        }
+        let page = page([3])
+        admission.handle(.receive(.page(page), from: founder.peer), at: now, into: &effects)
+        effects.removeAll()
+        now = admission.nextDeadline ?? now
+        admission.handle(.timer, at: now, into: &effects)
+        #expect(renewals() == 0, "a session that serves was renewed")
+    }
+
     @Test func olderVersionsDoNotReadmit() {
         var admission = core(1, pages: [page([1, 2], version: 5)])
         var effects: [Admission.Effect] = []

@@ -25,6 +25,8 @@ package struct Admission: ProtocolCore {
     package enum Effect: Sendable {
         case send([AdmissionMessage], to: PeerID)
         case learn(Contact)
+        /// New keys are needed, unless the peer has none yet: an answer that was due has not come.
+        case renewSession(PeerID)
         /// The list is here, or none is needed: membership may begin.
         case opened(known: [Contact])
         /// Whom to speak to from now on.
@@ -67,6 +69,8 @@ package struct Admission: ProtocolCore {
     /// Whether anybody was ever live, which is all that an open swarm needs.
     private var hasMet = false
     private var nextRound: Instant?
+    /// Whether everybody has been asked for the list before.
+    private var hasAsked = false
     package private(set) var policy: AdmissionPolicy
     package private(set) var counters = OverlayCounters()
     /// Who knocked without being admitted, the newest last; at most `Limits.waitingPeers`.
@@ -188,7 +192,10 @@ package struct Admission: ProtocolCore {
             for contact in contacts where contact.peer != signer.peer {
                 effects.append(.learn(contact))
                 effects.append(.send([.versions(versions)], to: contact.peer))
+                // Who has the list sends it at once. Who has not done so may have lost the keys of the session.
+                if hasAsked { effects.append(.renewSession(contact.peer)) }
             }
+            hasAsked = true
             return
         }
         guard !live.isEmpty else { return }

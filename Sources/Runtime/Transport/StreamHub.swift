@@ -26,7 +26,7 @@ package final class StreamHub: Sendable {
         var pendingByAddress: [NetworkAddress: Int] = [:]
         var server: (any Channel)?
         var isClosed = false
-        var policy = AdmissionPolicy.open
+        var policy: AdmissionPolicy
 
         /// The addresses of a contact in the order in which they are tried.
         func candidates(_ contact: Contact) -> [NetworkAddress] {
@@ -44,7 +44,7 @@ package final class StreamHub: Sendable {
     private let shaper: Shaper?
     private let answerer: StreamAnswerer
     private let onMessage: @Sendable (PeerID, TrafficClass, ByteBuffer) async -> Void
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     /// A hub that does not listen yet.
     ///
@@ -61,6 +61,7 @@ package final class StreamHub: Sendable {
         self.configuration = configuration
         self.shaper = shaper
         self.onMessage = onMessage
+        state = Mutex(State(policy: secret.initialPolicy))
         answerer = StreamAnswerer(identity: identity, secret: secret)
         MemoryTuning.apply()
     }
