@@ -18,13 +18,15 @@ import Testing
             peers: peers, values: (0..<(peers * peers)).map { value($0 / peers, $0 % peers) }, own: 0)
     }
 
-    private static func layout(seed: UInt64, schedule: PlanSchedule) -> (PlanningProblem, Layout)? {
+    private static func layout(
+        seed: UInt64, schedule: PlanSchedule, exchange: ExchangeStyle = .spread
+    ) -> (PlanningProblem, Layout)? {
         var generator = SeededGenerator(seed: seed)
         let problem = problem(seed: seed)
         guard var layout = RandomProblem.layout(of: problem, schedule: schedule, generator: &generator),
             layout.pipelines.count > 1
         else { return nil }
-        layout.exchange = .spread
+        layout.exchange = exchange
         return (problem, layout)
     }
 
@@ -70,11 +72,14 @@ import Testing
         #expect(abs(ClosedForm(tables: tables).seconds(layout) - spread.seconds) < 1e-9)
     }
 
-    @Test(arguments: [PlanSchedule.zeroBubble, .deepOneForwardOneBackward, .gpipe])
-    func closedFormFollowsTheSimulator(schedule: PlanSchedule) {
+    @Test(
+        arguments: [PlanSchedule.zeroBubble, .deepOneForwardOneBackward, .gpipe], [ExchangeStyle.spread, .tailored])
+    func closedFormFollowsTheSimulator(schedule: PlanSchedule, exchange: ExchangeStyle) {
         var errors: [Double] = []
         for seed: UInt64 in 0..<120 {
-            guard let (problem, layout) = Self.layout(seed: seed, schedule: schedule) else { continue }
+            guard let (problem, layout) = Self.layout(seed: seed, schedule: schedule, exchange: exchange) else {
+                continue
+            }
             let tables = CostTables(problem)
             let simulated = IterationSimulator.run(layout, tables: tables).seconds
             errors.append(abs(ClosedForm(tables: tables).seconds(layout) / simulated - 1))
@@ -149,10 +154,13 @@ import Testing
     }
 
     /// A plan that spreads its exchange is not below the bound.
-    @Test func boundHoldsForSpreadPlans() throws {
+    @Test(arguments: [ExchangeStyle.spread, .tailored])
+    func boundHoldsForSpreadPlans(exchange: ExchangeStyle) throws {
         for seed: UInt64 in 0..<40 {
             for schedule in [PlanSchedule.zeroBubble, .deepOneForwardOneBackward] {
-                guard let (problem, layout) = Self.layout(seed: seed, schedule: schedule) else { continue }
+                guard let (problem, layout) = Self.layout(seed: seed, schedule: schedule, exchange: exchange) else {
+                    continue
+                }
                 let tables = CostTables(problem)
                 let seconds = IterationSimulator.run(layout, tables: tables).seconds
                 let bound = IterationLowerBound(problem: problem, tables: tables).seconds

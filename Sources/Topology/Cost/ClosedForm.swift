@@ -170,7 +170,7 @@ package struct ClosedForm {
         _ layout: Layout, ends: [StageEnds], isRough: Bool = false, isQuick: Bool = false, limit: Double = .infinity
     ) -> Double {
         let finishes = ends.map(\.finishes)
-        if layout.exchange == .spread, let figures = tables.spreadFigures {
+        if layout.exchange.isSpread, let figures = tables.spreadFigures {
             if isRough, layout.pipelines.count > 1 {
                 let last = finishes.joined().max() ?? 0
                 let bytes = SpreadExchange.meanBytes(layout, tables: tables)

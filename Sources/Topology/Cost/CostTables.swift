@@ -185,7 +185,7 @@ package struct CostTables: Sendable {
 
     /// Room for slices of layers that a stage does not hold.
     private func sliceBytes(_ range: Range<Int>, _ exchange: ExchangeStyle) -> Double {
-        guard exchange == .spread, spreadsExchange else { return 0 }
+        guard exchange.isSpread, spreadsExchange else { return 0 }
         return largestSlice * (gradientBytes(0..<layers) - gradientBytes(range))
     }
 

@@ -50,11 +50,14 @@ struct GradientExchange {
             spread = nil
             return
         }
-        if layout.exchange == .spread, let spread = SpreadExchange(layout, tables: tables) {
-            self.spread = spread
-            segments = SpreadExchange.pieces(of: layout, tables)
-            forms = segments.map { _ in nil }
-            return
+        if layout.exchange.isSpread {
+            let pieces = SpreadExchange.pieces(of: layout, tables)
+            if let spread = SpreadExchange(layout, pieces: pieces, tables: tables) {
+                self.spread = spread
+                segments = pieces
+                forms = pieces.map { _ in nil }
+                return
+            }
         }
         spread = nil
         let segments = layer.map { [Self.segment(of: $0, layout, tables)] } ?? Self.segments(of: layout, tables)

@@ -35,11 +35,11 @@ extension IterationSimulator {
         spread?.isStarted[segment][holder] = true
         stages[stage].exchangeBegin = min(stages[stage].exchangeBegin, time)
         let source = stages[stage].peer
-        for peer in state.exchange.adders where peer != source {
+        for peer in state.exchange.adders[segment] where peer != source {
             sendSlice(
                 segment, addedUpBy: peer, from: source, to: peer, tag: .part(segment: segment, peer: peer), at: time)
         }
-        if state.exchange.slices[source] > 0 { partDone(segment, peer: source, at: time) }
+        if state.exchange.slices[segment][source] > 0 { partDone(segment, peer: source, at: time) }
     }
 
     /// A holder's part of a peer's slice is there.
@@ -64,7 +64,7 @@ extension IterationSimulator {
     mutating func totalDone(_ segment: Int, holder index: Int, at time: Double) {
         guard let state = spread else { return }
         spread?.totals[segment][index] += 1
-        guard state.totals[segment][index] + 1 == state.exchange.adders.count else { return }
+        guard state.totals[segment][index] + 1 == state.exchange.adders[segment].count else { return }
         let holder = state.holders[segment][index]
         segmentDone(firstStageOfRank[holder.rank] + holder.stage, at: time)
     }
@@ -72,7 +72,7 @@ extension IterationSimulator {
     private mutating func sendSlice(
         _ segment: Int, addedUpBy adder: Int, from source: Int, to target: Int, tag: Message, at time: Double
     ) {
-        let share = spread?.exchange.slices[adder] ?? 0
+        let share = spread?.exchange.slices[segment][adder] ?? 0
         let factor = tables.exchangeFactor(link: source * tables.peers + target)
         send(exchange.segments[segment].bytes * share * factor, from: source, to: target, tag: tag, at: time)
     }

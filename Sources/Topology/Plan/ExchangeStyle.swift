@@ -6,12 +6,25 @@ package enum ExchangeStyle: Sendable {
     case direct
     /// All peers of the plan add up slices of all layers, whoever holds these, so that all links work (`SpreadExchange`).
     case spread
+    /// As `spread`, but the holders of every layer have slices that suit their own links (`TailoredSlices`).
+    case tailored
 
     /// The styles that make a difference for a problem.
     static func allowed(_ tables: CostTables) -> [ExchangeStyle] {
         var styles: [ExchangeStyle] = tables.exchangeClusters.isEmpty ? [] : [.clustered]
         styles.append(.direct)
-        if tables.spreadsExchange { styles.append(.spread) }
+        if tables.spreadsExchange { styles += [.spread, .tailored] }
         return styles
     }
+
+    /// The style under which plans are searched first. Slices for every layer's holders take a millisecond or two for 64 peers.
+    static func searched(_ tables: CostTables) -> ExchangeStyle {
+        guard tables.spreadsExchange else { return .clustered }
+        return tables.peers <= mostTailoredPeers ? .tailored : .spread
+    }
+
+    private static let mostTailoredPeers = 16
+
+    /// Whether all peers help.
+    var isSpread: Bool { self == .spread || self == .tailored }
 }

@@ -67,7 +67,7 @@ struct PlanArithmetic {
         if problem.exchangesInLevels, layout.exchange != .direct {
             plain.exchangesInLevels = true
             let what =
-                layout.exchange == .spread
+                layout.exchange.isSpread
                 ? "all peers add up slices of all layers" : "near peers add up first where that is faster"
             result.append((what, alone(plain)))
         }

@@ -162,7 +162,7 @@ package enum Replanner {
         _ pipelines: [[Layout.Stage]], _ shares: [Int], _ schedule: PlanSchedule, _ tables: CostTables
     ) -> Layout {
         var layout = Layout(pipelines: pipelines, microBatches: shares, schedule: schedule)
-        if tables.spreadsExchange { layout.exchange = .spread }
+        if tables.spreadsExchange { layout.exchange = .searched(tables) }
         return layout
     }
 
@@ -184,7 +184,7 @@ package enum Replanner {
         }
         let shares = plan.pipelines.map { $0.first?.microBatches ?? 0 }
         guard shares.reduce(0, +) == tables.microBatches else { return nil }
-        let style: ExchangeStyle = tables.spreadsExchange ? .spread : .clustered
+        let style = ExchangeStyle.searched(tables)
         let dealer = Dealer(LayoutBuilder(tables: tables, schedule: plan.schedule, exchange: style), shares: shares)
         for rank in pipelines.indices {
             var stage = 0

@@ -61,7 +61,7 @@ package enum Baselines {
     ) -> (layout: Layout, seconds: Double)? {
         var best: (layout: Layout, seconds: Double)?
         // What all peers add up and what they do not suit different depths.
-        let styles: [ExchangeStyle] = tables.spreadsExchange ? [.spread, .clustered] : [.clustered]
+        let styles: [ExchangeStyle] = tables.spreadsExchange ? [.searched(tables), .clustered] : [.clustered]
         for schedule in problem.schedule.map({ [$0] }) ?? PlanSchedule.allCases {
             for style in styles {
                 var builder = LayoutBuilder(tables: tables, schedule: schedule, exchange: style)

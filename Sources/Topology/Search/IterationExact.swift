@@ -154,8 +154,10 @@ struct IterationExact {
         }
         guard others.count == pipelines.count else { return }
         layout.pipelines = others.map(\.stages)
-        layout.exchange = .spread
-        keep(layout)
+        for style in [ExchangeStyle.spread, .tailored] {
+            layout.exchange = style
+            keep(layout)
+        }
     }
 
     private mutating func keep(_ layout: Layout) {

@@ -32,7 +32,7 @@ struct IterationPlanner {
             tables.peers <= IterationExact.mostPeers
             ? options.exactNodes ?? (options.budget == nil ? Self.usualExactNodes : 0) : 0
         search = IterationSearch(
-            problem, tables: tables, exchange: tables.spreadsExchange ? .spread : .clustered, seed: options.seed,
+            problem, tables: tables, exchange: .searched(tables), seed: options.seed,
             effort: min(budget, usual), warmStarts: warmStarts)
         if tables.spreadsExchange, warmStarts.isEmpty {
             var plain = problem
@@ -98,6 +98,18 @@ struct IterationPlanner {
 
     private static let directCandidates = 4
 
+    /// The plan changed a little where the search knew slices for all layers alike only.
+    private func tailoredFurther(_ layout: Layout) -> Layout {
+        let closedForm = ClosedForm(tables: tables)
+        let refinement = Refinement(tables: tables, spares: [], swapsPeers: false, budget: budgetOfCost)
+        let refined = refinement.run(layout, limit: Self.tailoredMeasurements, measure: closedForm.seconds).layout
+        let seconds = IterationSimulator.run(refined, tables: tables).seconds
+        return seconds < IterationSimulator.run(layout, tables: tables).seconds ? refined : layout
+    }
+
+    /// About half a second for 64 peers.
+    private static let tailoredMeasurements = 200
+
     /// The best plan so far under the simulator.
     func result() throws(PlanningError) -> (
         layout: Layout, trace: IterationTrace, bound: Double, isOptimal: Bool
@@ -147,6 +159,9 @@ struct IterationPlanner {
             best = template.layout
         }
         best = best?.withBetterExchange(tables: tables)
+        if !isShort, let tailored = best, tailored.exchange == .tailored, ExchangeStyle.searched(tables) != .tailored {
+            best = tailoredFurther(tailored)
+        }
         var isOptimal = false
         if exactNodes > 0, let known = best {
             let value = IterationSimulator.run(known, tables: tables).seconds

@@ -95,7 +95,7 @@ struct LayoutBuilder {
                 // One micro-batch more where weights' gradients are put off.
                 let spare = schedule == .zeroBubble ? 2 : 1
                 // What is put off to the end is computed while layers before it are exchanged.
-                let putsOff = schedule == .zeroBubble && exchange == .spread
+                let putsOff = schedule == .zeroBubble && exchange.isSpread
                 let wanted =
                     putsOff ? room : isLast ? spare : Int((min(1e6, loop / cost.cycle)).rounded(.up)) + spare
                 let before = index > 0 ? stages[index - 1].depth : share
