@@ -39,7 +39,8 @@ struct SpreadExchange {
 
     /// By piece and peer: slices for the holders of each piece.
     private static func tailored(
-        _ layout: Layout, pieces: [GradientExchange.Segment], isUsed: [Bool], tables: CostTables, _ figures: SpreadFigures
+        _ layout: Layout, pieces: [GradientExchange.Segment], isUsed: [Bool], tables: CostTables,
+        _ figures: SpreadFigures
     ) -> [[Double]] {
         var groups: [TailoredSlices.Group] = []
         let groupOfPiece = pieces.map { piece in

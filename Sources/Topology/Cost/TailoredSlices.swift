@@ -21,6 +21,8 @@ struct TailoredSlices {
     /// By peer: bytes of slices that it has room for, of layers that it does not hold.
     private var room: [Double]
     private let peers: Int
+    /// By group and peer.
+    private let isHolder: [[Bool]]
 
     private static let rounds = 32
     /// The power of a link's time that is its price: broad at first, then near the maximum.
@@ -41,7 +43,14 @@ struct TailoredSlices {
         peers = figures.peers
         let all = groups.reduce(0) { $0 + $1.bytes }
         room = Array(repeating: largest * all, count: peers)
-        for group in groups { for peer in Set(group.holders) { room[peer] -= largest * group.bytes } }
+        isHolder = groups.map { [peers] group in
+            var flags = Array(repeating: false, count: peers)
+            for holder in group.holders { flags[holder] = true }
+            return flags
+        }
+        for (group, flags) in zip(groups, isHolder) {
+            for peer in 0..<peers where flags[peer] { room[peer] -= largest * group.bytes }
+        }
     }
 
     /// By group and peer: its slice, of every group together 1.
@@ -51,7 +60,7 @@ struct TailoredSlices {
         let equal = 1 / Double(max(1, isUsed.count { $0 }))
         let start = isUsed.map { $0 ? equal : 0 }
         var slices = groups.map { _ in start }
-        for index in slices.indices { fit(&slices, index) }
+        fit(&slices)
         var best = slices
         var least = Double.infinity
         var loads = Array(repeating: 0.0, count: peers * peers)
@@ -65,8 +74,8 @@ struct TailoredSlices {
             }
             price(loads, longest: longest, round: round, &prices)
             let stride = Self.stride / (1 + Double(round) / Self.patience)
-            for index in groups.indices { move(&slices[index], index, prices, stride: stride, floor: equal) }
-            for index in slices.indices { fit(&slices, index) }
+            for index in groups.indices { move(&slices[index], index, prices, stride: stride, equal: equal) }
+            fit(&slices)
         }
         return best
     }
@@ -118,7 +127,7 @@ struct TailoredSlices {
 
     /// Moves slices of a group from where they are dear to where they are not.
     private func move(
-        _ slices: inout [Double], _ index: Int, _ prices: [Double], stride: Double, floor equal: Double
+        _ slices: inout [Double], _ index: Int, _ prices: [Double], stride: Double, equal: Double
     ) {
         var costs = slices
         var mean = 0.0
@@ -139,21 +148,20 @@ struct TailoredSlices {
     }
 
     /// Gives what peers have no room for to the holders, who need none: a total takes the place of their own gradients.
-    private func fit(_ slices: inout [[Double]], _ index: Int) {
-        let group = groups[index]
-        guard group.bytes > 0 else { return }
-        var excess = 0.0
-        for adder in 0..<peers where slices[index][adder] > 0 && !group.holders.contains(adder) {
+    private func fit(_ slices: inout [[Double]]) {
+        for adder in 0..<peers {
             var bytes = 0.0
-            for (other, group) in groups.enumerated() where !group.holders.contains(adder) {
-                bytes += group.bytes * slices[other][adder]
+            for index in groups.indices where !isHolder[index][adder] {
+                bytes += groups[index].bytes * slices[index][adder]
             }
             guard bytes > room[adder] else { continue }
-            let over = min(slices[index][adder], (bytes - max(0, room[adder])) / group.bytes)
-            slices[index][adder] -= over
-            excess += over
+            let kept = max(0, room[adder]) / bytes
+            for index in groups.indices where !isHolder[index][adder] {
+                let excess = slices[index][adder] * (1 - kept)
+                slices[index][adder] -= excess
+                let holders = groups[index].holders
+                for holder in holders { slices[index][holder] += excess / Double(holders.count) }
+            }
         }
-        guard excess > 0 else { return }
-        for holder in group.holders { slices[index][holder] += excess / Double(group.holders.count) }
     }
 }
