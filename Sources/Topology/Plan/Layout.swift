@@ -50,6 +50,14 @@ package struct Layout: Hashable, Sendable {
         return best
     }
 
+    /// The layout as a search of many candidates prices it: with slices for all layers alike where tailored ones are too dear.
+    func toBeSearched(tables: CostTables) -> Layout {
+        guard exchange == .tailored else { return self }
+        var layout = self
+        layout.exchange = .searched(tables)
+        return layout
+    }
+
     /// Whether every stage fits its peer's memory.
     func fitsMemory(tables: CostTables) -> Bool {
         for (rank, pipeline) in pipelines.enumerated() {

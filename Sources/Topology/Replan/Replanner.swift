@@ -74,7 +74,7 @@ package enum Replanner {
         if kept == nil, let filled = repaired {
             // A spare that is far from those it joins may make another exchange better.
             repaired = Settlement(tables: tables, budget: CostBudget(problem)).run(
-                filled.withBetterExchange(tables: tables), limit: settlements
+                filled.withBetterExchange(tables: tables).toBeSearched(tables: tables), limit: settlements
             ).withBetterExchange(tables: tables)
         }
         if let repaired, repaired != kept { candidates.append(repaired) }
