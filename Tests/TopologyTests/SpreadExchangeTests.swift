@@ -90,6 +90,51 @@ import Testing
         #expect(errors[errors.count * 95 / 100] < 0.03, "\(errors)")
     }
 
+    /// Pipelines of any lengths and cuts, a tied embedding with one holder in some and two in others, compression on some links.
+    @Test(arguments: [ExchangeStyle.spread, .tailored])
+    func closedFormFollowsTheSimulatorForUnevenPipelines(exchange: ExchangeStyle) throws {
+        var errors: [Double] = []
+        var lengths: Set<Int> = []
+        for seed: UInt64 in 0..<120 {
+            var problem = Self.problem(seed: seed)
+            problem.compression = try #require(
+                .named("aq-sgd", activationElementBytes: 2, gradientElementBytes: 4))
+            problem.model.tiedParameters = problem.model.layers.map(\.parameters).min().map { $0 / 2 } ?? 0
+            let tables = CostTables(problem)
+            var generator = SeededGenerator(seed: seed)
+            guard
+                var layout = RandomProblem.unevenLayout(of: problem, schedule: .zeroBubble, generator: &generator),
+                layout.pipelines.count > 1
+            else { continue }
+            layout.exchange = exchange
+            layout.plainLinks = Set((0..<(tables.peers * tables.peers)).filter { _ in generator.index(below: 3) == 0 })
+            guard layout.fitsMemory(tables: tables) else { continue }
+            lengths.formUnion(layout.pipelines.map(\.count))
+            let plain = tables.leavingPlain(layout.plainLinks)
+            let simulated = IterationSimulator.run(layout, tables: plain).seconds
+            errors.append(abs(ClosedForm(tables: plain).seconds(layout) / simulated - 1))
+        }
+        errors.sort()
+        #expect(errors.count > 60 && lengths.contains(1) && lengths.count > 2, "\(errors.count) of \(lengths)")
+        #expect(errors[errors.count / 2] < 1e-3, "\(errors)")
+        #expect(errors[errors.count * 95 / 100] < 0.03, "\(errors)")
+    }
+
+    /// Also where the search does not know tailored slices.
+    @Test func plansHaveTheExchangeThatSuitsThemBest() throws {
+        let problem = Self.problem(seed: 3, peers: 18)
+        let report = try Planner.plan(problem, options: PlannerOptions(seed: 1, budget: 1_000))
+        let tables = CostTables(problem)
+        for style in ExchangeStyle.allowed(tables) {
+            var layout = report.layout
+            layout.exchange = style
+            guard layout.fitsMemory(tables: tables) else { continue }
+            let seconds = IterationSimulator.run(layout, tables: tables).seconds
+            #expect(
+                report.trace.seconds <= seconds * (1 + 1e-9), "\(report.layout.exchange) chosen, \(style) is faster")
+        }
+    }
+
     @Test func slicesAreAPartitionThatFollowsThePeers() throws {
         for seed: UInt64 in 0..<20 {
             let problem = Self.problem(seed: seed)

@@ -25,7 +25,7 @@ package struct Admission: ProtocolCore {
     package enum Effect: Sendable {
         case send([AdmissionMessage], to: PeerID)
         case learn(Contact)
-        /// New keys are needed, unless the peer has none yet: an answer that was due has not come.
+        /// New keys are wanted: an answer that was due has not come.
         case renewSession(PeerID)
         /// The list is here, or none is needed: membership may begin.
         case opened(known: [Contact])

@@ -189,7 +189,8 @@ package struct CostTables: Sendable {
         return largestSlice * (gradientBytes(0..<layers) - gradientBytes(range))
     }
 
-    /// The largest part of every layer that a peer adds up in a spread exchange.
+    /// The part of all layers' gradients that a peer has room to add up in a spread exchange, its own layers aside; where slices
+    /// are the same for all layers, the largest of them.
     var largestSlice: Double { Self.largestSlice(peers: peers) }
 
     private static func largestSlice(peers: Int) -> Double { min(1, largestSliceOfMean / Double(max(1, peers))) }

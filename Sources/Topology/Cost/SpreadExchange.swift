@@ -45,7 +45,9 @@ struct SpreadExchange {
         var groups: [TailoredSlices.Group] = []
         let groupOfPiece = pieces.map { piece in
             let bytes = piece.bytes * tables.compression.gradientFactor
-            let holders = piece.holders(in: layout)
+            let holders = piece.holders(in: layout, layers: tables.layers).map {
+                layout.pipelines[$0.rank][$0.stage].peer
+            }
             if let known = groups.firstIndex(where: { $0.holders == holders }) {
                 groups[known].bytes += bytes
                 return known
@@ -126,11 +128,17 @@ extension CostTables {
 }
 
 extension GradientExchange.Segment {
-    /// The peers that hold it, of a tied embedding the last stages' after the first ones'.
-    fileprivate func holders(in layout: Layout) -> [Int] {
-        var holders = stages.enumerated().map { layout.pipelines[$0][$1].peer }
+    /// The stages that hold the piece in a spread exchange: by rank the first of each pipeline to do so, then those that are
+    /// the second.
+    ///
+    /// - Parameter count: all layers of the model.
+    func holders(in layout: Layout, layers count: Int) -> [GradientExchange.Holder] {
+        var holders = stages.enumerated().map { GradientExchange.Holder(rank: $0, stage: $1, layers: layers) }
         guard isTied else { return holders }
-        for pipeline in layout.pipelines where pipeline.count > 1 { holders.append(pipeline[pipeline.count - 1].peer) }
+        for (rank, pipeline) in layout.pipelines.enumerated() where pipeline.count > 1 {
+            holders.append(
+                GradientExchange.Holder(rank: rank, stage: pipeline.count - 1, layers: (count - 1)..<count))
+        }
         return holders
     }
 }
@@ -144,15 +152,8 @@ extension GradientExchange {
         var layers: Range<Int>
     }
 
-    /// The stages that hold a piece: by rank the first of each pipeline to do so, then those that are the second.
-    func holders(of piece: Segment) -> [Holder] {
-        var holders = piece.stages.enumerated().map { Holder(rank: $0, stage: $1, layers: piece.layers) }
-        guard piece.isTied else { return holders }
-        for (rank, pipeline) in layout.pipelines.enumerated() where pipeline.count > 1 {
-            holders.append(Holder(rank: rank, stage: pipeline.count - 1, layers: (tables.layers - 1)..<tables.layers))
-        }
-        return holders
-    }
+    /// The stages that hold a piece.
+    func holders(of piece: Segment) -> [Holder] { piece.holders(in: layout, layers: tables.layers) }
 
     /// When each stage of each rank has the sums of all its layers: what the simulator does, but a whole row of transfers at a
     /// time, those of a holder's parts of a piece to all that add up slices, or those of one slice's totals to all holders.

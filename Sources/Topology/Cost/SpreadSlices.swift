@@ -1,6 +1,7 @@
 internal import Primitives
 
-/// Which part of every layer's gradients each peer adds up when all peers help (`SpreadExchange`).
+/// Which part of every layer's gradients each peer adds up when all peers help and slices are the same for all layers
+/// (`ExchangeStyle.spread`).
 ///
 /// A link from peer i to peer j carries what i holds of j's slice and, back again, the total of i's slice for j: of V bytes that
 /// each holds, V (xᵢ + xⱼ) for slices x. In a time T it can carry (T − latencies there and back) / seconds for a byte, so the

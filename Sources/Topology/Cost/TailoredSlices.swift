@@ -154,7 +154,7 @@ struct TailoredSlices {
             for index in groups.indices where !isHolder[index][adder] {
                 bytes += groups[index].bytes * slices[index][adder]
             }
-            guard bytes > room[adder] else { continue }
+            guard bytes > max(0, room[adder]) else { continue }
             let kept = max(0, room[adder]) / bytes
             for index in groups.indices where !isHolder[index][adder] {
                 let excess = slices[index][adder] * (1 - kept)

@@ -67,8 +67,11 @@ struct PlanArithmetic {
         if problem.exchangesInLevels, layout.exchange != .direct {
             plain.exchangesInLevels = true
             let what =
-                layout.exchange.isSpread
-                ? "all peers add up slices of all layers" : "near peers add up first where that is faster"
+                switch layout.exchange {
+                case .spread: "all peers add up slices of all layers"
+                case .tailored: "all peers add up slices, of each layer its own"
+                case .clustered, .direct: "near peers add up first where that is faster"
+                }
             result.append((what, alone(plain)))
         }
         plain.compression = problem.compression

@@ -73,9 +73,13 @@ package enum Replanner {
         var repaired = repair(previous, problem: problem, tables: tables)
         if kept == nil, let filled = repaired {
             // A spare that is far from those it joins may make another exchange better.
-            repaired = Settlement(tables: tables, budget: CostBudget(problem)).run(
-                filled.withBetterExchange(tables: tables).toBeSearched(tables: tables), limit: settlements
+            let start = filled.withBetterExchange(tables: tables)
+            let settled = Settlement(tables: tables, budget: CostBudget(problem)).run(
+                start.toBeSearched(tables: tables), limit: settlements
             ).withBetterExchange(tables: tables)
+            // What is better with slices for all layers alike need not be so with tailored ones.
+            func seconds(_ layout: Layout) -> Double { IterationSimulator.run(layout, tables: tables).seconds }
+            repaired = seconds(settled) <= seconds(start) ? settled : start
         }
         if let repaired, repaired != kept { candidates.append(repaired) }
         var starts = (repaired ?? kept).map { [Arrangement($0, peers: tables.peers)] } ?? []

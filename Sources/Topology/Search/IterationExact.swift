@@ -5,6 +5,7 @@
 /// cannot be done in the time of the best plan so far: the first micro-batch must reach it, then it has all of its share to
 /// do; or where the peers that are left could not do the micro-batches that are left if they did nothing else. How many
 /// micro-batches a stage holds is not searched: it follows the schedule, or where that leaves it open `LayoutBuilder`'s rule.
+/// Neither are slices of a spread exchange, which are `SpreadSlices`' and `TailoredSlices`'.
 struct IterationExact {
     private let problem: PlanningProblem
     private let tables: CostTables
@@ -152,7 +153,7 @@ struct IterationExact {
         let others = pipelines.indices.compactMap { rank in
             spreading.pipeline(pipelines[rank].peers, cuts: pipelines[rank].stages.map(\.layers), share: shares[rank])
         }
-        guard others.count == pipelines.count else { return }
+        guard others.count == pipelines.count, others.map(\.stages) != pipelines.map(\.stages) else { return }
         layout.pipelines = others.map(\.stages)
         for style in [ExchangeStyle.spread, .tailored] {
             layout.exchange = style

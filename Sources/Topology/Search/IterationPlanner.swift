@@ -98,8 +98,12 @@ struct IterationPlanner {
 
     private static let directCandidates = 4
 
-    /// The plan changed a little where the search knew slices for all layers alike only.
-    private func tailoredFurther(_ layout: Layout) -> Layout {
+    /// The layout with the exchange that suits it best, and changed a little where that is one that the search did not know.
+    private func withBestExchange(_ found: Layout) -> Layout {
+        let layout = found.withBetterExchange(tables: tables)
+        guard !isShort, layout.exchange == .tailored, ExchangeStyle.searched(tables) != .tailored else {
+            return layout
+        }
         let closedForm = ClosedForm(tables: tables)
         let refinement = Refinement(tables: tables, spares: [], swapsPeers: false, budget: budgetOfCost)
         let refined = refinement.run(layout, limit: Self.tailoredMeasurements, measure: closedForm.seconds).layout
@@ -152,15 +156,16 @@ struct IterationPlanner {
             }
             if measurements <= 0 { break }
         }
+        if let found = best {
+            let finished = withBestExchange(found)
+            best = finished
+            seconds = IterationSimulator.run(finished, tables: tables).seconds * surcharge(finished)
+        }
         // Templates with equal cuts in all pipelines are not among the starts, whose cuts follow the peers' speeds.
         if !isShort, let template = Baselines.bestTemplate(problem),
             template.trace.seconds * surcharge(template.layout) < seconds
         {
-            best = template.layout
-        }
-        best = best?.withBetterExchange(tables: tables)
-        if !isShort, let tailored = best, tailored.exchange == .tailored, ExchangeStyle.searched(tables) != .tailored {
-            best = tailoredFurther(tailored)
+            best = withBestExchange(template.layout)
         }
         var isOptimal = false
         if exactNodes > 0, let known = best {

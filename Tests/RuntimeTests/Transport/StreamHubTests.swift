@@ -22,13 +22,15 @@ import Wire
     }
 
     private func side(
-        _ number: UInt8, secret: UInt8 = 0x55, configuration: StreamConfiguration = StreamConfiguration(),
+        _ number: UInt8, secret: UInt8 = 0x55, founder: UInt8? = nil,
+        configuration: StreamConfiguration = StreamConfiguration(),
         onMessage: @escaping @Sendable (PeerID, TrafficClass, ByteBuffer) async -> Void = { _, _, _ in }
     ) async throws -> Side {
         let identity = try transportIdentity(number)
         let hub = StreamHub(
-            identity: identity, secret: try transportSecret(secret), group: MultiThreadedEventLoopGroup.singleton,
-            configuration: configuration, onMessage: onMessage)
+            identity: identity,
+            secret: try transportSecret(secret, founder: founder.map { try transportIdentity($0).peer }),
+            group: MultiThreadedEventLoopGroup.singleton, configuration: configuration, onMessage: onMessage)
         return Side(hub: hub, address: try await hub.listen(on: loopback), identity: identity)
     }
 
@@ -124,6 +126,27 @@ import Wire
         #expect(one.hub.progress.map(\.saturatedSince) == [nil], "everything is sent")
         await one.hub.close()
         await two.hub.close()
+    }
+
+    /// A node listens before it has read its list.
+    @Test func aClosedSwarmsHubAnswersItsFounderOnlyUntilItKnowsMore() async throws {
+        let received = Collector<UInt8>()
+        let two = try await side(2, founder: 3) { _, _, body in
+            received.append(body.getInteger(at: body.readerIndex) ?? 0)
+        }
+        let (one, founder) = (try await side(1, founder: 3), try await side(3, founder: 3))
+        for sender in [one, founder] { sender.hub.learn(two.contact) }
+        for _ in 0..<5 {
+            try? await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await one.hub.send([1], to: two.identity.peer, class: .control) }
+                group.addTask { try await Task.sleep(for: .milliseconds(50)) }
+                _ = try await group.next()
+                group.cancelAll()
+            }
+        }
+        try await founder.hub.send([3], to: two.identity.peer, class: .control)
+        #expect(try await received.wait(for: 1) == [3], "somebody was heard before the list was read")
+        for side in [one, two, founder] { await side.hub.close() }
     }
 
     @Test func aRevokedPeerLosesItsStreamAndGetsNoOther() async throws {

@@ -21,8 +21,8 @@ func transportIdentity(_ number: UInt8) throws -> LocalIdentity {
             AgreementKey(secret: SecretBytes(copying: [UInt8](repeating: number &+ 0x80, count: 32)))))
 }
 
-func transportSecret(_ byte: UInt8 = 0x55) throws -> SwarmSecret {
-    try requireValue(SwarmSecret(SecretBytes(copying: [UInt8](repeating: byte, count: 32))))
+func transportSecret(_ byte: UInt8 = 0x55, founder: PeerID? = nil) throws -> SwarmSecret {
+    try requireValue(SwarmSecret(SecretBytes(copying: [UInt8](repeating: byte, count: 32)), founder: founder))
 }
 
 let loopback = NetworkAddress(ipv4: (127, 0, 0, 1), port: 0)
