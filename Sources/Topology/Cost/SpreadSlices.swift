@@ -22,7 +22,7 @@ struct SpreadSlices {
     /// Improvements for a time.
     private static let rounds = 160
     /// What counts of a latency: pieces follow each other, so that only the last ones have to wait for it; a guess.
-    private static let latencyShare = 0.5
+    static let latencyShare = 0.5
     /// How far a round moves a slice whose price is off.
     private static let stride = 0.05
 

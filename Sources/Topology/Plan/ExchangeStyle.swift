@@ -17,7 +17,7 @@ package enum ExchangeStyle: Sendable {
         return styles
     }
 
-    /// The style under which plans are searched first. Slices for every layer's holders take a millisecond or two for 64 peers.
+    /// The style under which plans are searched first. Tailored slices are too dear for every candidate of a large swarm.
     static func searched(_ tables: CostTables) -> ExchangeStyle {
         guard tables.spreadsExchange else { return .clustered }
         return tables.peers <= mostTailoredPeers ? .tailored : .spread

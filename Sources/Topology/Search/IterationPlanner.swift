@@ -111,7 +111,7 @@ struct IterationPlanner {
         return seconds < IterationSimulator.run(layout, tables: tables).seconds ? refined : layout
     }
 
-    /// About half a second for 64 peers.
+    /// Candidates of that refinement, so that it stays a small part of a search; a guess.
     private static let tailoredMeasurements = 200
 
     /// The best plan so far under the simulator.

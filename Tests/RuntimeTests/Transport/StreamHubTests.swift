@@ -34,6 +34,16 @@ import Wire
         return Side(hub: hub, address: try await hub.listen(on: loopback), identity: identity)
     }
 
+    /// Sends what is likely never to be taken, and gives up soon.
+    private func tryToSend(_ bytes: [UInt8], from one: Side, to two: Side) async {
+        try? await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await one.hub.send(bytes, to: two.identity.peer, class: .control) }
+            group.addTask { try await Task.sleep(for: .milliseconds(50)) }
+            _ = try await group.next()
+            group.cancelAll()
+        }
+    }
+
     /// Bytes that depend on their place, so that a swap or a loss changes the digest.
     private func pattern(_ count: Int, seed: UInt64) -> [UInt8] {
         var generator = SeededGenerator(seed: seed)
@@ -136,14 +146,7 @@ import Wire
         }
         let (one, founder) = (try await side(1, founder: 3), try await side(3, founder: 3))
         for sender in [one, founder] { sender.hub.learn(two.contact) }
-        for _ in 0..<5 {
-            try? await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await one.hub.send([1], to: two.identity.peer, class: .control) }
-                group.addTask { try await Task.sleep(for: .milliseconds(50)) }
-                _ = try await group.next()
-                group.cancelAll()
-            }
-        }
+        for _ in 0..<5 { await tryToSend([1], from: one, to: two) }
         try await founder.hub.send([3], to: two.identity.peer, class: .control)
         #expect(try await received.wait(for: 1) == [3], "somebody was heard before the list was read")
         for side in [one, two, founder] { await side.hub.close() }
@@ -161,14 +164,7 @@ import Wire
 
         two.hub.restrict(to: .closed([two.identity.peer, three.identity.peer]))
         // What the revoked peer sends from now on goes nowhere, on the old connection or on a new one.
-        for _ in 0..<20 {
-            try? await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await one.hub.send([11], to: two.identity.peer, class: .control) }
-                group.addTask { try await Task.sleep(for: .milliseconds(50)) }
-                _ = try await group.next()
-                group.cancelAll()
-            }
-        }
+        for _ in 0..<20 { await tryToSend([11], from: one, to: two) }
         // Neither does what the other side might want to send to it.
         two.hub.learn(one.contact)
         await #expect(throws: (any Error).self) {
