@@ -64,6 +64,30 @@ import Testing
         }
     }
 
+    /// A node that cannot start cancels its server while somebody asks whether it is up.
+    @Test func aCancelledServerFinishesWhoeverCameIn() async throws {
+        let socket = try ControlSocket(path: directory + "/control.sock")
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        for _ in 0..<30 {
+            let server = ControlServer(socket: socket, node: node, logger: logger)
+            let running = Task { try await server.run() }
+            await withTaskGroup { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        let client = ControlClient(socket: socket)
+                        while !Task.isCancelled { _ = try? await client.status() }
+                    }
+                }
+                while (try? await ControlClient(socket: socket).status()) == nil {}
+                running.cancel()
+                _ = await running.result
+                group.cancelAll()
+            }
+        }
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+
     @Test func onlyTheOwnerMayConnect() async throws {
         try await serving { client, path in
             _ = try await client.status()
