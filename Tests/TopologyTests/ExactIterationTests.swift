@@ -93,6 +93,31 @@ struct ExactIterationTests {
         #expect(report.plan.fault(layers: 4) == nil)
     }
 
+    /// To simulate a plan takes as long as to lay down hundreds of stages. A limit that did not count it kept jobs on eight peers
+    /// waiting for minutes.
+    @Test(arguments: [false, true]) func theLimitCountsSimulations(sharesAccess: Bool) {
+        let problem = RandomProblem.make(
+            seed: 5, peers: 8, layers: 4, microBatches: 32, sharesAccess: sharesAccess)
+        var exact = IterationExact(
+            problem, tables: CostTables(problem), seconds: .infinity, nodeLimit: 20_000)
+        let isWhole = exact.run()
+        #expect(!isWhole, "the tree was searched to its end: this shows nothing")
+        // Every micro-batch passes through a stage at least.
+        let most = 20_000 / (sharesAccess ? 64 : 32) + 1
+        #expect(exact.simulations > 0 && exact.simulations <= most, "\(exact.simulations) of at most \(most)")
+    }
+
+    @Test func whoWaitsForSecondsGetsAShorterSearchOfTheTree() {
+        let options = PlannerOptions()
+        #expect(options.limitingExactSearch(to: .seconds(60)).exactNodes == PlannerOptions.usualExactNodes)
+        #expect(options.limitingExactSearch(to: .seconds(1)).exactNodes == PlannerOptions.usualExactNodes / 3)
+        #expect(options.limitingExactSearch(to: .zero).exactNodes == 0)
+        let asked = PlannerOptions(exactNodes: 7)
+        #expect(asked.limitingExactSearch(to: .seconds(1)) == asked)
+        let short = PlannerOptions(budget: 100)
+        #expect(short.limitingExactSearch(to: .seconds(1)) == short)
+    }
+
     /// The search by itself comes within 10 % of the optimum.
     @Test(arguments: [UInt64(31), 32, 33]) func searchComesNear(seed: UInt64) throws {
         let problem = RandomProblem.make(seed: seed, peers: 5, layers: 3, microBatches: 3)

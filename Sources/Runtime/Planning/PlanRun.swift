@@ -7,7 +7,8 @@ package enum PlanRun {
     /// Candidates between two looks at the clock.
     private static let slice = 64
 
-    /// Searches until the budget is used up, the optimum is proven or the time is over; also returns the seconds it took.
+    /// Searches until the budget is used up, the optimum is proven or the time is over; also returns the seconds it took. What
+    /// comes after the search, a branch and bound over few peers and the bounds, is meant to take no longer than the search.
     ///
     /// - Parameter threads: independent searches at a time, with the seeds `seed`, `seed + 1` and so on; the best plan
     ///   counts.
@@ -15,7 +16,7 @@ package enum PlanRun {
         _ problem: PlanningProblem, options: PlannerOptions, timeLimit: Duration, threads: Int = 1
     ) throws(PlanningError) -> (report: PlanReport, elapsedSeconds: Double) {
         try islands(seed: options.seed, threads: threads) { (seed, clock, start) throws(PlanningError) in
-            var options = options
+            var options = options.limitingExactSearch(to: timeLimit)
             options.seed = seed
             var search = try PlanSearch(problem, options: options)
             while !search.isFinished, clock.now - start < timeLimit { search.advance(slice) }

@@ -34,8 +34,10 @@ package struct Layout: Hashable, Sendable {
 
     /// The layout with the style of exchange that is fastest under the simulator.
     func withBetterExchange(tables: CostTables) -> Layout {
-        let others = ExchangeStyle.allowed(tables).filter { $0 != exchange }
-        guard !others.isEmpty, pipelines.count > 1 else { return self }
+        let styles = ExchangeStyle.allowed(tables)
+        let others = styles.filter { $0 != exchange }
+        // One style alone is the same under all of its names.
+        guard styles.count > 1, !others.isEmpty, pipelines.count > 1 else { return self }
         var best = self
         var seconds = IterationSimulator.run(self, tables: tables).seconds
         for style in others {

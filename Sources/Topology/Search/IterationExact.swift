@@ -23,6 +23,8 @@ struct IterationExact {
     private var pipelines: [LayoutBuilder.Pipeline] = []
     private var shares: [Int] = []
     private var nodes = 0
+    /// Plans that were simulated.
+    private(set) var simulations = 0
     /// The best plan found that is faster than the one that the search began with.
     private(set) var best: Layout?
     private(set) var seconds: Double
@@ -32,7 +34,7 @@ struct IterationExact {
 
     /// - Parameters:
     ///   - seconds: the simulated time of a plan that is known already.
-    ///   - nodeLimit: stages laid down after which the search gives up.
+    ///   - nodeLimit: stages laid down after which the search gives up; a simulated plan counts as many as take the same time.
     init(_ problem: PlanningProblem, tables: CostTables, seconds: Double, nodeLimit: Int) {
         self.problem = problem
         self.tables = tables
@@ -146,6 +148,7 @@ struct IterationExact {
         if !tables.sharesAccess, tables.exchangeClusters.isEmpty, !tables.spreadsExchange {
             guard closedForm.seconds(layout) < seconds * (1 + 1e-9) else { return }
         }
+        count(layout, times: ExchangeStyle.allowed(tables).count)
         layout = layout.withBetterExchange(tables: tables)
         keep(layout)
         guard let spreading else { return }
@@ -157,8 +160,18 @@ struct IterationExact {
         layout.pipelines = others.map(\.stages)
         for style in [ExchangeStyle.spread, .tailored] {
             layout.exchange = style
+            count(layout)
             keep(layout)
         }
+    }
+
+    /// Takes from the limit what simulating a plan costs: a stage for every pass and every message, which took 2 to 4 µs, as
+    /// laying down a stage does, and twice as much on access links that are shared.
+    private mutating func count(_ layout: Layout, times: Int = 1) {
+        let passes = zip(layout.pipelines, layout.microBatches).reduce(0) { $0 + $1.0.count * $1.1 }
+        let messages = layout.pipelines.reduce(0) { $0 + $1.count } * (layout.pipelines.count - 1)
+        nodes += times * (tables.sharesAccess ? 2 : 1) * (passes + messages)
+        simulations += times
     }
 
     private mutating func keep(_ layout: Layout) {

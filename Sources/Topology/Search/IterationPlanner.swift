@@ -30,7 +30,7 @@ struct IterationPlanner {
         isShort = tables.peers > 160 || tables.peers > 8 && (options.budget ?? .max) <= Self.shortBudget
         exactNodes =
             tables.peers <= IterationExact.mostPeers
-            ? options.exactNodes ?? (options.budget == nil ? Self.usualExactNodes : 0) : 0
+            ? options.exactNodes ?? (options.budget == nil ? PlannerOptions.usualExactNodes : 0) : 0
         search = IterationSearch(
             problem, tables: tables, exchange: .searched(tables), seed: options.seed,
             effort: min(budget, usual), warmStarts: warmStarts)
@@ -49,8 +49,6 @@ struct IterationPlanner {
 
     /// Candidates of a search that must not take longer than about a second.
     private static let shortBudget = 30_000
-    /// About three seconds.
-    private static let usualExactNodes = 1_000_000
     /// Of the nodes for the exact search one in so many is for the bound with divisions and skeletons of each number of
     /// pipelines, a few seconds in all.
     private static let nodesForBound = 16
