@@ -162,7 +162,8 @@ package struct ClosedForm {
     /// When the last peer has exchanged gradients and stepped, averaged over the local steps of one exchange.
     ///
     /// - Parameters:
-    ///   - isRough: whether very many peers at few places may be priced by their places.
+    ///   - isRough: whether very many peers at few places may be priced by their places, and every exchange over shared access
+    ///     links be bounded.
     ///   - isQuick: whether large exchanges over shared access links are bounded at once, up to a quarter too low, rather than
     ///     simulated.
     ///   - limit: what takes longer may be priced as infinite.
@@ -194,7 +195,7 @@ package struct ClosedForm {
         let transfers = tables.sharesAccess ? Self.transfers(of: exchange) : .max
         let isLarge = transfers > Self.simulatedTransfers
         let full =
-            isLarge && isQuick || transfers > Self.coarselySimulatedTransfers
+            isRough || isLarge && isQuick || transfers > Self.coarselySimulatedTransfers
             ? bounded(layout, exchange, finishes: finishes)
             : IterationSimulator.exchangeSeconds(
                 layout, finishes: finishes, tables: tables, grain: isLarge ? Self.grain : 0)
