@@ -27,9 +27,6 @@ struct LeaverView: Encodable {
 }
 
 extension PlanCommand {
-    /// Candidates of a search that starts from the plan in force: about a second and a half's worth.
-    private static let replanBudget = 30_000
-
     /// Lets a peer leave and plans again, once from the plan in force and once from nothing.
     func replan(_ report: PlanReport, _ problem: PlanningProblem, without name: String) throws -> LeaverView {
         let nodes = problem.graph.nodes
@@ -42,7 +39,7 @@ extension PlanCommand {
         let start = clock.now
         let outcome = try Replanner.replan(
             report.plan, problem: next,
-            options: Replanner.Options(planner: PlannerOptions(seed: seed, budget: Self.replanBudget)))
+            options: Replanner.Options(planner: PlannerOptions(seed: seed, budget: Replanner.usualBudget)))
         let elapsed = (clock.now - start).components
         let (anew, _) = try PlanRun.plan(
             next, options: PlannerOptions(seed: seed, patience: Self.patience),

@@ -98,6 +98,46 @@ extension SystemTests {
             }
         }
 
+        /// All others keep the layers that they hold, and the losses are those of a job to which nothing happened.
+        @Test(.timeLimit(.minutes(4)))
+        func aSpareTakesOverFromAKilledWorker() async throws {
+            try await Swarm.with { swarm in
+                while swarm.nodes.count < 4 { swarm.addNode() }
+                // Of equal speed for certain, so that no plan is better than the one with the gap filled.
+                for node in swarm.nodes { try swarm.start(node, extra: ["--flops", "1e9"]) }
+                try await swarm.answers(swarm.nodes)
+                try await Waiting.until("everyone knows everyone", seconds: 60) { await swarm.allSee(swarm.nodes) }
+                var job = try SampleJob(folder: swarm.folder, steps: 40)
+                job.checkpointEvery = 4
+                let local = try await train(swarm, [try job.write(to: swarm.folder, named: "local.json"), "--local"])
+                job.layout = .init(stages: 3, replicas: 1)
+                let path = try job.write(to: swarm.folder, named: "job.json")
+                let process = try WeftProcess(
+                    ["train", path, "--state", swarm.nodes[0].state, "--json"], folder: swarm.folder, label: "train")
+                try await Waiting.until("the first checkpoint is written", seconds: 60) {
+                    guard process.isRunning else { throw HarnessError("the job ended: \(process.errors)") }
+                    return process.jsonLines(TrainEventView.self).contains { $0.event == "checkpoint" }
+                }
+                let before = try #require(process.jsonLines(TrainEventView.self).compactMap(\.pipelines).first?.first)
+                let lost = try #require(
+                    swarm.nodes.dropFirst().first { node in before.contains { $0.name == node.name } })
+                lost.process?.send(SIGKILL)
+                let outcome = try await process.wait(seconds: 120)
+                #expect(outcome.status == 0, "\(outcome.errors)")
+                let events = process.jsonLines(TrainEventView.self)
+                let after = try #require(events.compactMap(\.pipelines).last?.first)
+                #expect(!after.contains { $0.name == lost.name }, "the plan still has \(lost.name)")
+                for stage in before where stage.name != lost.name {
+                    #expect(
+                        after.contains(stage), "\(stage.name) gave up layer \(stage.firstLayer) and what follows it")
+                }
+                #expect(events.contains { $0.message?.hasPrefix("one peer fetches") == true })
+                var bits: [Int: String] = [:]
+                for event in events where event.event == "step" { bits[event.step ?? 0] = event.lossBits }
+                #expect((1...40).map { bits[$0] } == local, "the losses are not those of an undisturbed job")
+            }
+        }
+
         /// Trains to the end and returns the bits of each step's loss.
         private func train(_ swarm: Swarm, _ arguments: [String]) async throws -> [String] {
             let outcome = try await swarm.run(["train"] + arguments + ["--json"], seconds: 120)

@@ -106,6 +106,18 @@ struct ReplannerTests {
         }
     }
 
+    /// Whoever waits for the next plan gets one however little time there was.
+    @Test func aSearchThatIsOverAtOnceStillLeavesAPlan() throws {
+        let problem = RandomProblem.make(seed: 2, peers: 6, layers: 6)
+        let plan = try Planner.plan(problem, options: PlannerOptions(seed: 1, budget: 400)).plan
+        let leaver = try #require(problem.graph.index(of: plan.pipelines[0][0].peer))
+        let next = Self.without([leaver], problem)
+        let whole = try Replanner.replan(plan, problem: next)
+        let outcome = try Replanner.replan(plan, problem: next, options: Replanner.Options(isOver: { true }))
+        #expect(outcome.report.plan.fault(layers: 6) == nil)
+        #expect(outcome.report.evaluations < whole.report.evaluations, "the search went on")
+    }
+
     /// A working plan is given up for a large gain and not for a small one.
     @Test func hysteresis() throws {
         let problem = RandomProblem.make(seed: 9, peers: 6, layers: 6, microBatches: 8)

@@ -61,11 +61,16 @@ package actor JobCoordinator {
     /// How long a plan waits for links that nobody has measured yet.
     package static let measurementPatience = Duration.seconds(20)
 
+    /// How long a search for a plan may take.
+    private static let planningTime = Duration.seconds(2)
+
     private let signer: Signer
     private let port: Port
     private let log: Logger
     private let jobID: UInt64
     private var waits: UInt64 = 0
+    /// What the peers hold layers for.
+    private var planInForce: Plan?
     package nonisolated let mailbox = JobMailbox<Signal>(capacityPerLane: 4096)
 
     /// `jobID` is random.
@@ -185,7 +190,8 @@ package actor JobCoordinator {
         _ report: @escaping @Sendable (TrainEvent) -> Void
     ) async throws {
         let graph = try await measuredGraph(without: lost, report)
-        let plan = try JobPlan(spec: spec, graph: graph, timeLimit: .seconds(2))
+        let plan = try nextPlan(spec, graph, from: checkpoint.step)
+        if let movement = plan.movement { report(.notice(.init(message: movement.description))) }
         report(.planned(plan.view))
         let preparation = JobPreparation(
             run: run, spec: spec, data: data, layout: plan.layout, plan: plan.report.plan.wireBytes,
@@ -214,6 +220,17 @@ package actor JobCoordinator {
             }
             throw error
         }
+    }
+
+    /// The first plan, or the one that follows the plan in force with little movement.
+    private func nextPlan(_ spec: JobSpec, _ graph: LinkGraph, from step: UInt64) throws -> JobPlan {
+        let limit = Self.planningTime
+        let plan =
+            try planInForce.map {
+                try JobPlan(spec: spec, graph: graph, after: $0, steps: spec.steps - step, timeLimit: limit)
+            } ?? JobPlan(spec: spec, graph: graph, timeLimit: limit)
+        planInForce = plan.report.plan
+        return plan
     }
 
     /// The graph, once every link of it is measured or predicted: a job may be given to a swarm that has only just met.

@@ -1,5 +1,5 @@
 package import Pipeline
-internal import Primitives
+package import Primitives
 package import Topology
 
 /// A job's plan on the live graph: what the planner said, and the same as the layout that workers run.
@@ -17,14 +17,51 @@ package struct JobPlan: Sendable {
     /// Micro-batches that a stage may hold beyond what its schedule needs, to hide the network's delay.
     package static let roundTripSlack = 2
 
-    /// Searches for at most `timeLimit`; throws `PlanningError` when the swarm cannot hold the job.
+    /// What the peers fetch that they do not hold under the plan before; `nil` for a job's first plan.
+    package let movement: Movement?
+
+    /// Weights and optimiser state that change places.
+    package struct Movement: Hashable, Sendable, CustomStringConvertible {
+        /// Peers that fetch any.
+        package var peers: [PeerID]
+        package var bytes: Double
+
+        package var description: String {
+            switch peers.count {
+            case 0: "every peer keeps its layers"
+            case 1: "one peer fetches \(Figures.bytes(bytes)) of layers, all others keep theirs"
+            default: "\(peers.count) peers fetch \(Figures.bytes(bytes)) of layers, all others keep theirs"
+            }
+        }
+    }
+
+    /// Searches for at most `timeLimit`, about; throws `PlanningError` when the swarm cannot hold the job.
     package init(
         spec: JobSpec, graph: LinkGraph, options: PlannerOptions = PlannerOptions(), timeLimit: Duration
     ) throws {
         let problem = Self.problem(spec: spec, graph: graph.inferringAccessLimits())
-        self.problem = problem
         let (report, elapsed) = try PlanRun.plan(problem, options: options, timeLimit: timeLimit)
+        try self.init(report, problem: problem, spec: spec, elapsed: elapsed, movement: nil)
+    }
+
+    /// The plan that follows another on a changed graph, for so many steps: most peers keep the layers that they hold.
+    package init(
+        spec: JobSpec, graph: LinkGraph, after previous: Plan, steps: UInt64, timeLimit: Duration
+    ) throws {
+        let problem = Self.problem(spec: spec, graph: graph.inferringAccessLimits())
+        let (outcome, elapsed) = try PlanRun.replan(
+            previous, problem: problem, horizon: Double(steps), seed: PlannerOptions().seed, timeLimit: timeLimit)
+        try self.init(
+            outcome.report, problem: problem, spec: spec, elapsed: elapsed,
+            movement: Movement(peers: outcome.movedPeers, bytes: outcome.movedBytes))
+    }
+
+    private init(
+        _ report: PlanReport, problem: PlanningProblem, spec: JobSpec, elapsed: Double, movement: Movement?
+    ) throws {
+        self.problem = problem
         self.report = report
+        self.movement = movement
         layout = PipelineLayout(report.plan)
         var view = PlanView(report, problem: problem, elapsedSeconds: elapsed, namesOnly: false)
         view.diagram = PlanDiagram(report, problem: problem).lines.joined(separator: "\n")

@@ -41,6 +41,25 @@ package enum PlanRun {
         }
     }
 
+    /// The next plan where one is in force; also returns the seconds it took.
+    ///
+    /// - Parameter horizon: iterations that the next plan is for.
+    package static func replan(
+        _ previous: Plan, problem: PlanningProblem, horizon: Double, seed: UInt64, timeLimit: Duration
+    ) throws(PlanningError) -> (outcome: Replanner.Outcome, elapsedSeconds: Double) {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let options = Replanner.Options(
+            planner: PlannerOptions(seed: seed, budget: Replanner.usualBudget), horizonIterations: horizon,
+            isOver: { clock.now - start >= timeLimit })
+        let outcome = try Replanner.replan(previous, problem: problem, options: options)
+        return (outcome, seconds(since: start, clock))
+    }
+
+    private static func seconds(since start: ContinuousClock.Instant, _ clock: ContinuousClock) -> Double {
+        (clock.now - start) / .seconds(1)
+    }
+
     /// Runs so many searches at a time, each with a seed of its own, and keeps the best report, the first of equals.
     private static func islands<Report: Sendable>(
         seed: UInt64, threads: Int,
@@ -74,7 +93,6 @@ package enum PlanRun {
         guard let best else {
             throw failure ?? PlanningError(.unsupported, "no search was run")
         }
-        let elapsed = (clock.now - start).components
-        return (best, Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18)
+        return (best, seconds(since: start, clock))
     }
 }

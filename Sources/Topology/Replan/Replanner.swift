@@ -18,13 +18,17 @@ package enum Replanner {
         package var horizonIterations: Double
         /// Smallest relative gain for which a working plan is changed.
         package var hysteresis: Double
+        /// Asked now and then while the search goes on; it ends early once this is true.
+        package var isOver: @Sendable () -> Bool
 
         package init(
-            planner: PlannerOptions = PlannerOptions(), horizonIterations: Double = 200, hysteresis: Double = 0.05
+            planner: PlannerOptions = PlannerOptions(budget: usualBudget), horizonIterations: Double = 200,
+            hysteresis: Double = 0.05, isOver: @escaping @Sendable () -> Bool = { false }
         ) {
             self.planner = planner
             self.horizonIterations = horizonIterations
             self.hysteresis = hysteresis
+            self.isOver = isOver
         }
     }
 
@@ -42,6 +46,12 @@ package enum Replanner {
         /// Seconds until the last of them has it, if each fetches over its fastest link.
         package var moveSeconds: Double
     }
+
+    /// Candidates of a search that starts from the plan in force: about a second and a half's worth.
+    package static let usualBudget = 30_000
+
+    /// Candidates between two questions whether time is over.
+    private static let slice = 64
 
     /// Bytes of a parameter's weight and AdamW moments in a checkpoint: three f32.
     static let checkpointBytesPerParameter = 12.0
@@ -110,7 +120,7 @@ package enum Replanner {
             planner.budget = planner.budget.map { max(1, $0 / Self.spreadBudgetDivisor) }
         }
         var search = try PlanSearch(problem, options: planner, warmStarts: starts)
-        while !search.isFinished { search.advance(4096) }
+        while !search.isFinished, !options.isOver() { search.advance(slice) }
         let fresh = try search.report()
         if !isRepairedEnough, !isUntouched { candidates.append(fresh.layout) }
 

@@ -70,8 +70,9 @@ struct PlanView: Decodable, Sendable {
         let parts: [String: Double]
     }
 
-    struct Assignment: Decodable, Sendable {
+    struct Assignment: Decodable, Hashable, Sendable {
         let peer: String
+        let name: String
         let stage: Int
         let firstLayer: Int
         let layerCount: Int
