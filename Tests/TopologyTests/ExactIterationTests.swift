@@ -107,15 +107,19 @@ struct ExactIterationTests {
         #expect(exact.simulations > 0 && exact.simulations <= most, "\(exact.simulations) of at most \(most)")
     }
 
-    @Test func whoWaitsForSecondsGetsAShorterSearchOfTheTree() {
-        let options = PlannerOptions()
-        #expect(options.limitingExactSearch(to: .seconds(60)).exactNodes == PlannerOptions.usualExactNodes)
-        #expect(options.limitingExactSearch(to: .seconds(1)).exactNodes == PlannerOptions.usualExactNodes / 3)
-        #expect(options.limitingExactSearch(to: .zero).exactNodes == 0)
-        let asked = PlannerOptions(exactNodes: 7)
-        #expect(asked.limitingExactSearch(to: .seconds(1)) == asked)
-        let short = PlannerOptions(budget: 100)
-        #expect(short.limitingExactSearch(to: .seconds(1)) == short)
+    @Test func whoHasNoTimeGetsNoSearchOfTheTree() throws {
+        let problem = RandomProblem.make(seed: 5, peers: 8, layers: 4, microBatches: 32)
+        var exact = IterationExact(problem, tables: CostTables(problem), seconds: .infinity, nodeLimit: .max - 1)
+        var questions = 0
+        let isWhole = exact.run {
+            questions += 1
+            return questions > 3
+        }
+        #expect(!isWhole && questions == 4, "\(questions) questions")
+        // The plan that is there is enough.
+        let search = try PlanSearch(problem, options: PlannerOptions(exactNodes: .max - 1))
+        let report = try search.report { true }
+        #expect(!report.isOptimal && report.plan.fault(layers: 4) == nil)
     }
 
     /// The search by itself comes within 10 % of the optimum.

@@ -8,7 +8,8 @@ package enum PlanRun {
     private static let slice = 64
 
     /// Searches until the budget is used up, the optimum is proven or the time is over; also returns the seconds it took. What
-    /// comes after the search, a branch and bound over few peers and the bounds, is meant to take no longer than the search.
+    /// comes after the search may take as long again, refinement and a branch and bound over few peers; bounds take some seconds
+    /// for a dozen peers.
     ///
     /// - Parameter threads: independent searches at a time, with the seeds `seed`, `seed + 1` and so on; the best plan
     ///   counts.
@@ -16,11 +17,11 @@ package enum PlanRun {
         _ problem: PlanningProblem, options: PlannerOptions, timeLimit: Duration, threads: Int = 1
     ) throws(PlanningError) -> (report: PlanReport, elapsedSeconds: Double) {
         try islands(seed: options.seed, threads: threads) { (seed, clock, start) throws(PlanningError) in
-            var options = options.limitingExactSearch(to: timeLimit)
+            var options = options
             options.seed = seed
             var search = try PlanSearch(problem, options: options)
             while !search.isFinished, clock.now - start < timeLimit { search.advance(slice) }
-            return try search.report()
+            return try search.report { clock.now - start >= timeLimit * 2 }
         } isBetter: { report, best in
             report.objectiveSeconds < best.objectiveSeconds || report.isOptimal && !best.isOptimal
         }

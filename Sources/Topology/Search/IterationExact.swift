@@ -23,12 +23,17 @@ struct IterationExact {
     private var pipelines: [LayoutBuilder.Pipeline] = []
     private var shares: [Int] = []
     private var nodes = 0
+    /// Nodes at which `isOver` is asked again.
+    private var nextQuestion = 0
+    private var isOver: () -> Bool = { false }
     /// Plans that were simulated.
     private(set) var simulations = 0
     /// The best plan found that is faster than the one that the search began with.
     private(set) var best: Layout?
     private(set) var seconds: Double
 
+    /// A few milliseconds' worth.
+    private static let nodesBetweenQuestions = 1_000
     /// Peers up to which the whole tree can be worth its time.
     static let mostPeers = 12
 
@@ -53,15 +58,30 @@ struct IterationExact {
     }
 
     /// Searches the whole tree; whether it came to its end, so that no plan is faster than `seconds`.
-    mutating func run() -> Bool {
-        for schedule in problem.schedule.map({ [$0] }) ?? PlanSchedule.allCases {
-            builder = LayoutBuilder(tables: tables, schedule: schedule)
-            spreading =
-                tables.spreadsExchange ? LayoutBuilder(tables: tables, schedule: schedule, exchange: .spread) : nil
-            place(rest: tables.microBatches, after: -1)
-            if nodes > nodeLimit { return false }
+    ///
+    /// - Parameter isOver: asked now and then; if so, the search gives up.
+    mutating func run(isOver: () -> Bool = { false }) -> Bool {
+        withoutActuallyEscaping(isOver) { isOver in
+            self.isOver = isOver
+            defer { self.isOver = { false } }
+            for schedule in problem.schedule.map({ [$0] }) ?? PlanSchedule.allCases {
+                builder = LayoutBuilder(tables: tables, schedule: schedule)
+                spreading =
+                    tables.spreadsExchange ? LayoutBuilder(tables: tables, schedule: schedule, exchange: .spread) : nil
+                place(rest: tables.microBatches, after: -1)
+                if nodes > nodeLimit { return false }
+            }
+            return true
         }
-        return true
+    }
+
+    /// Whether the limit is reached or the time is over.
+    private mutating func givesUp() -> Bool {
+        if nodes >= nextQuestion {
+            nextQuestion = nodes + Self.nodesBetweenQuestions
+            if isOver() { nodes = max(nodes, nodeLimit + 1) }
+        }
+        return nodes > nodeLimit
     }
 
     /// Lays down one pipeline more, or judges the plan if all micro-batches have one.
@@ -69,7 +89,7 @@ struct IterationExact {
     /// - Parameter first: the first peer of the pipeline before. Pipelines may change places unless replicas exchange
     ///   canonical partial sums, so only ascending first peers are looked at.
     private mutating func place(rest: Int, after first: Int) {
-        guard nodes <= nodeLimit else { return }
+        guard !givesUp() else { return }
         if rest == 0 {
             if problem.shape.replicas.map({ $0 == pipelines.count }) ?? true { judge() }
             return
@@ -111,7 +131,7 @@ struct IterationExact {
             let ends = left == 1 ? tables.layers...tables.layers : (start + 1)...(tables.layers - max(0, left - 1))
             for end in ends {
                 nodes += 1
-                guard nodes <= nodeLimit else { break }
+                guard !givesUp() else { break }
                 let range = start..<end
                 let forward = tables.forwardSeconds(range, on: peer)
                 let work = Double(share) * (forward + tables.backwardSeconds(range, on: peer))

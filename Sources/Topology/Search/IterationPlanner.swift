@@ -30,7 +30,7 @@ struct IterationPlanner {
         isShort = tables.peers > 160 || tables.peers > 8 && (options.budget ?? .max) <= Self.shortBudget
         exactNodes =
             tables.peers <= IterationExact.mostPeers
-            ? options.exactNodes ?? (options.budget == nil ? PlannerOptions.usualExactNodes : 0) : 0
+            ? options.exactNodes ?? (options.budget == nil ? Self.usualExactNodes : 0) : 0
         search = IterationSearch(
             problem, tables: tables, exchange: .searched(tables), seed: options.seed,
             effort: min(budget, usual), warmStarts: warmStarts)
@@ -49,6 +49,8 @@ struct IterationPlanner {
 
     /// Candidates of a search that must not take longer than about a second.
     private static let shortBudget = 30_000
+    /// About three seconds.
+    private static let usualExactNodes = 1_000_000
     /// Of the nodes for the exact search one in so many is for the bound with divisions and skeletons of each number of
     /// pipelines, a few seconds in all.
     private static let nodesForBound = 16
@@ -113,7 +115,7 @@ struct IterationPlanner {
     private static let tailoredMeasurements = 200
 
     /// The best plan so far under the simulator.
-    func result() throws(PlanningError) -> (
+    func result(isOver: () -> Bool) throws(PlanningError) -> (
         layout: Layout, trace: IterationTrace, bound: Double, isOptimal: Bool
     ) {
         guard search.hasFound || direct?.hasFound == true else {
@@ -152,7 +154,7 @@ struct IterationPlanner {
                 seconds = value
                 best = refined.layout
             }
-            if measurements <= 0 { break }
+            if measurements <= 0 || isOver() { break }
         }
         if let found = best {
             let finished = withBestExchange(found)
@@ -169,7 +171,7 @@ struct IterationPlanner {
         if exactNodes > 0, let known = best {
             let value = IterationSimulator.run(known, tables: tables).seconds
             var exact = IterationExact(problem, tables: tables, seconds: value, nodeLimit: exactNodes)
-            isOptimal = exact.run()
+            isOptimal = exact.run(isOver: isOver)
             best = exact.best ?? known
         }
         let layout = CompressionChoice(tables: tables).relaxed(best ?? candidates[0])

@@ -61,10 +61,13 @@ package struct PlanSearch {
     }
 
     /// The best plan so far with its figures.
-    package func report() throws(PlanningError) -> PlanReport {
+    ///
+    /// - Parameter isOver: asked now and then while the best plans are refined and the plans of few peers searched to their
+    ///   end: whether to leave it at what there is.
+    package func report(isOver: () -> Bool = { false }) throws(PlanningError) -> PlanReport {
         switch engine {
         case .iteration(let planner):
-            let result = try planner.result()
+            let result = try planner.result(isOver: isOver)
             let trace = result.trace
             return report(
                 layout: result.layout, seconds: trace.seconds,

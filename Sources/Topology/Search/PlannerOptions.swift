@@ -40,20 +40,6 @@ package struct PlannerOptions: Hashable, Sendable {
     }
 }
 
-extension PlannerOptions {
-    /// Stages that branch and bound may lay down if nobody says otherwise: about three seconds' worth.
-    static let usualExactNodes = 1_000_000
-
-    /// The same options for someone who waits no longer than this for the search before it, if they leave it to the planner.
-    package func limitingExactSearch(to limit: Duration) -> PlannerOptions {
-        guard exactNodes == nil, budget == nil else { return self }
-        var options = self
-        let seconds = max(0, limit / .seconds(1))
-        options.exactNodes = Int(min(1, seconds / 3) * Double(Self.usualExactNodes))
-        return options
-    }
-}
-
 /// A plan with the reasons for it.
 package struct PlanReport: Sendable {
     /// A named share of the objective, in the order of the report.
