@@ -6,16 +6,16 @@ extension SystemTests {
     @Suite struct RoamingTests {
         @Test(.timeLimit(.minutes(5)))
         func anotherPortAtTheRouterIsNoReasonForAHandshakeOrASuspicion() async throws {
-            // On a machine that is busy with other tests an answer may come too late for reasons of its own.
-            var outcomes: [Outcome] = []
-            while outcomes.count < 4, outcomes.last != .quiet { outcomes.append(try await moveThreeTimes()) }
+            var outcomes = [try await moveThreeTimes()]
+            while outcomes.last == .direct, outcomes.count < 4 { outcomes.append(try await moveThreeTimes()) }
             #expect(
                 outcomes.last == .quiet,
                 "each move took a handshake or a refuted suspicion, or went round the router: \(outcomes)")
         }
 
         private enum Outcome {
-            /// A move without a handshake and without a suspicion.
+            /// A move without a handshake and without a suspicion. Of three it is enough: on a machine that is busy with other
+            /// tests an answer may come too late for reasons of its own.
             case quiet
             /// The session lived on, but no move went by without a handshake or a suspicion.
             case noisy

@@ -120,6 +120,7 @@ package actor JobCoordinator {
         let baseline = ByteEntropy.crossEntropy(of: batches.validation, training: batches.training)
         let progress = JobProgress(spec: spec, start: port.now(), unigramLoss: baseline)
         var lost: Set<PeerID> = []
+        var unexplained = 0
         for attempt in 1...Self.maximumAttempts {
             let run = RunID(job: jobID, attempt: attempt)
             do {
@@ -127,7 +128,15 @@ package actor JobCoordinator {
                     run, spec, data.shard, from: &checkpoint, without: lost, progress, output: output, report)
                 return
             } catch let failure as AttemptFailure {
-                if let peer = failure.lost { lost.insert(peer) }
+                if let peer = failure.lost {
+                    lost.insert(peer)
+                    unexplained = 0
+                } else {
+                    // The first may be a stream that broke before its peer was known to be dead. Afterwards the plan itself is
+                    // in question, as when two peers cannot reach each other that others see alive.
+                    unexplained += 1
+                    if unexplained > 1 { planInForce = nil }
+                }
                 guard failure.canRetry, attempt < Self.maximumAttempts else { throw failure.error }
                 report(
                     .notice(
@@ -200,6 +209,7 @@ package actor JobCoordinator {
         do {
             for worker in workers { try await send(.prepare(preparation), to: worker) }
             try await awaitReady(run, spec, workers, report)
+            planInForce = plan.report.plan
             report(
                 .ready(
                     .init(
@@ -225,12 +235,15 @@ package actor JobCoordinator {
     /// The first plan, or the one that follows the plan in force with little movement.
     private func nextPlan(_ spec: JobSpec, _ graph: LinkGraph, from step: UInt64) throws -> JobPlan {
         let limit = Self.planningTime
-        let plan =
-            try planInForce.map {
-                try JobPlan(spec: spec, graph: graph, after: $0, steps: spec.steps - step, timeLimit: limit)
-            } ?? JobPlan(spec: spec, graph: graph, timeLimit: limit)
-        planInForce = plan.report.plan
-        return plan
+        if let planInForce {
+            do {
+                return try JobPlan(
+                    spec: spec, graph: graph, after: planInForce, steps: spec.steps - step, timeLimit: limit)
+            } catch let error as PlanningError {
+                log.info("The plan in force cannot be mended", metadata: ["reason": "\(error)"])
+            }
+        }
+        return try JobPlan(spec: spec, graph: graph, timeLimit: limit)
     }
 
     /// The graph, once every link of it is measured or predicted: a job may be given to a swarm that has only just met.

@@ -42,7 +42,7 @@ package enum PlanRun {
         }
     }
 
-    /// The next plan where one is in force; also returns the seconds it took.
+    /// The next plan where one is in force, with the same limits; also returns the seconds it took.
     ///
     /// - Parameter horizon: iterations that the next plan is for.
     package static func replan(
@@ -52,7 +52,7 @@ package enum PlanRun {
         let start = clock.now
         let options = Replanner.Options(
             planner: PlannerOptions(seed: seed, budget: Replanner.usualBudget), horizonIterations: horizon,
-            isOver: { clock.now - start >= timeLimit })
+            isOver: { clock.now - start >= timeLimit }, isFarOver: { clock.now - start >= timeLimit * 2 })
         let outcome = try Replanner.replan(previous, problem: problem, options: options)
         return (outcome, seconds(since: start, clock))
     }

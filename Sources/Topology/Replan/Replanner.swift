@@ -20,15 +20,19 @@ package enum Replanner {
         package var hysteresis: Double
         /// Asked now and then while the search goes on; it ends early once this is true.
         package var isOver: @Sendable () -> Bool
+        /// The same of what comes after the search.
+        package var isFarOver: @Sendable () -> Bool
 
         package init(
             planner: PlannerOptions = PlannerOptions(budget: usualBudget), horizonIterations: Double = 200,
-            hysteresis: Double = 0.05, isOver: @escaping @Sendable () -> Bool = { false }
+            hysteresis: Double = 0.05, isOver: @escaping @Sendable () -> Bool = { false },
+            isFarOver: @escaping @Sendable () -> Bool = { false }
         ) {
             self.planner = planner
             self.horizonIterations = horizonIterations
             self.hysteresis = hysteresis
             self.isOver = isOver
+            self.isFarOver = isFarOver
         }
     }
 
@@ -121,7 +125,7 @@ package enum Replanner {
         }
         var search = try PlanSearch(problem, options: planner, warmStarts: starts)
         while !search.isFinished, !options.isOver() { search.advance(slice) }
-        let fresh = try search.report()
+        let fresh = try search.report(isOver: options.isFarOver)
         if !isRepairedEnough, !isUntouched { candidates.append(fresh.layout) }
 
         func score(_ layout: Layout) -> Double {

@@ -26,7 +26,8 @@ struct IterationExact {
     /// Nodes at which `isOver` is asked again.
     private var nextQuestion = 0
     private var isOver: () -> Bool = { false }
-    /// Plans that were simulated.
+    private var isStopped = false
+    /// Plans that were simulated, at most.
     private(set) var simulations = 0
     /// The best plan found that is faster than the one that the search began with.
     private(set) var best: Layout?
@@ -69,7 +70,7 @@ struct IterationExact {
                 spreading =
                     tables.spreadsExchange ? LayoutBuilder(tables: tables, schedule: schedule, exchange: .spread) : nil
                 place(rest: tables.microBatches, after: -1)
-                if nodes > nodeLimit { return false }
+                if isStopped || nodes > nodeLimit { return false }
             }
             return true
         }
@@ -77,11 +78,12 @@ struct IterationExact {
 
     /// Whether the limit is reached or the time is over.
     private mutating func givesUp() -> Bool {
+        if isStopped || nodes > nodeLimit { return true }
         if nodes >= nextQuestion {
             nextQuestion = nodes + Self.nodesBetweenQuestions
-            if isOver() { nodes = max(nodes, nodeLimit + 1) }
+            isStopped = isOver()
         }
-        return nodes > nodeLimit
+        return isStopped
     }
 
     /// Lays down one pipeline more, or judges the plan if all micro-batches have one.
@@ -168,7 +170,9 @@ struct IterationExact {
         if !tables.sharesAccess, tables.exchangeClusters.isEmpty, !tables.spreadsExchange {
             guard closedForm.seconds(layout) < seconds * (1 + 1e-9) else { return }
         }
-        count(layout, times: ExchangeStyle.allowed(tables).count)
+        let styles = ExchangeStyle.allowed(tables).count
+        // As it is, in every style, and the best once more.
+        count(layout, times: styles > 1 && pipelines.count > 1 ? styles + 2 : 1)
         layout = layout.withBetterExchange(tables: tables)
         keep(layout)
         guard let spreading else { return }

@@ -142,10 +142,10 @@ struct IterationPlanner {
                 var closedForm = ClosedForm(tables: tables)
                 closedForm.memo = ClosedForm.Memo()
                 let limit = isShort || closedForm.isDear(start) ? 30 : 300
-                start = refinement.run(start, limit: limit, measure: closedForm.seconds).layout
+                start = refinement.run(start, limit: limit, isOver: isOver, measure: closedForm.seconds).layout
             }
             let share = isSmall ? max(1, measurements / 2) : 1
-            let refined = refinement.run(start, limit: share) {
+            let refined = refinement.run(start, limit: share, isOver: isOver) {
                 IterationSimulator.run($0, tables: tables).seconds
             }
             measurements -= refined.used

@@ -7,10 +7,10 @@ struct Refinement {
     let swapsPeers: Bool
     let budget: CostBudget
 
-    /// Improves until no change helps or `limit` measurements are used; returns the layout, its value and the
-    /// measurements used.
+    /// Improves until no change helps, `limit` measurements are used or the time is over; returns the layout, its value and
+    /// the measurements used.
     func run(
-        _ start: Layout, limit: Int, measure: (Layout) -> Double
+        _ start: Layout, limit: Int, isOver: () -> Bool = { false }, measure: (Layout) -> Double
     ) -> (layout: Layout, seconds: Double, used: Int) {
         var best = start
         var value = measure(start)
@@ -19,7 +19,7 @@ struct Refinement {
         while improved, used < limit {
             improved = false
             for candidate in neighbours(of: best, limit: limit - used) {
-                guard used < limit else { break }
+                guard used < limit, !isOver() else { return (best, value, used) }
                 used += 1
                 let seconds = measure(candidate)
                 if seconds < value * (1 - 1e-12) {
