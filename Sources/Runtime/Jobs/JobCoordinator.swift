@@ -71,6 +71,8 @@ package actor JobCoordinator {
     private var waits: UInt64 = 0
     /// What the peers hold layers for.
     private var planInForce: Plan?
+    /// Names of workers: of one that is gone the swarm knows none any more.
+    private var names: [PeerID: String] = [:]
     package nonisolated let mailbox = JobMailbox<Signal>(capacityPerLane: 4096)
 
     /// `jobID` is random.
@@ -206,6 +208,7 @@ package actor JobCoordinator {
             run: run, spec: spec, data: data, layout: plan.layout, plan: plan.report.plan.wireBytes,
             checkpoint: checkpoint, signer: signer)
         let workers = plan.layout.peers
+        for worker in workers { names[worker] = await port.name(worker) }
         do {
             for worker in workers { try await send(.prepare(preparation), to: worker) }
             try await awaitReady(run, spec, workers, report)
@@ -263,9 +266,14 @@ package actor JobCoordinator {
         }
     }
 
+    private func name(_ peer: PeerID) async -> String {
+        if let known = names[peer] { return known }
+        return await port.name(peer)
+    }
+
     private func send(_ message: JobMessage, to peer: PeerID) async throws {
         do { try await port.send(message, peer) } catch {
-            let name = await port.name(peer)
+            let name = await name(peer)
             throw AttemptFailure(error: JobRunError(.peerLost, "\(name) cannot be reached (\(error))"), lost: peer)
         }
     }
@@ -289,13 +297,13 @@ package actor JobCoordinator {
                 throw AttemptFailure(
                     error: JobRunError(.workerFailed, "no peer reported anything for \(waited) s"), lost: nil)
             case .lost(let peer) where workers.contains(peer):
-                let name = await port.name(peer)
+                let name = await name(peer)
                 throw AttemptFailure(error: JobRunError(.peerLost, "\(name) is gone"), lost: peer)
             case .lost: continue
             case .message(let message):
                 guard message.run == run, workers.contains(delivery.from) else { continue }
                 if case .abort(_, let reason, let detail) = message {
-                    let name = await port.name(delivery.from)
+                    let name = await name(delivery.from)
                     throw AttemptFailure(error: JobRunError(reason, "\(name): \(detail)"), lost: nil)
                 }
                 return (delivery.from, message)
@@ -319,7 +327,7 @@ package actor JobCoordinator {
                 report(
                     .fetching(
                         .init(
-                            peer: peer.description, peerName: await port.name(peer), shard: "", shardName: spec.name,
+                            peer: peer.description, peerName: await name(peer), shard: "", shardName: spec.name,
                             doneBytes: done, totalBytes: total, sources: workers.count)))
             default: log.debug("unexpected message before a run", metadata: ["from": "\(peer.short)"])
             }
@@ -372,7 +380,7 @@ package actor JobCoordinator {
         var holders: Set<PeerID> = [signer.peer]
         for part in manifest.parts { holders.formUnion(part.holders) }
         var names: [String] = []
-        for holder in holders.sorted() { names.append(await port.name(holder)) }
+        for holder in holders.sorted() { names.append(await name(holder)) }
         return TrainEvent.Checkpoint(
             step: Int(manifest.step), path: path, shard: nil,
             bytes: manifest.parts.reduce(0) { $0 + $1.byteCount }, holders: names)
