@@ -35,17 +35,13 @@ extension PlanCommand {
         }
         var next = problem
         next.graph = problem.graph.permuted(nodes.indices.filter { $0 != gone })
-        let clock = ContinuousClock()
-        let start = clock.now
-        let outcome = try Replanner.replan(
-            report.plan, problem: next,
-            options: Replanner.Options(planner: PlannerOptions(seed: seed, budget: Replanner.usualBudget)))
-        let elapsed = (clock.now - start).components
+        let limit = Duration.seconds(timeLimit ?? Self.usualLimit)
+        let (outcome, elapsed) = try PlanRun.replan(report.plan, problem: next, seed: seed, timeLimit: limit)
         let (anew, _) = try PlanRun.plan(
             next, options: PlannerOptions(seed: seed, patience: Self.patience),
-            timeLimit: .seconds(timeLimit ?? Self.usualLimit), threads: threads)
+            timeLimit: limit, threads: threads)
         return LeaverView(
-            leaver: name, elapsedSeconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18,
+            leaver: name, elapsedSeconds: elapsed,
             iterationSecondsBefore: report.objectiveSeconds, iterationSeconds: outcome.report.objectiveSeconds,
             anewIterationSeconds: anew.objectiveSeconds, movedPeers: outcome.movedPeers.count,
             movedBytes: outcome.movedBytes, moveSeconds: outcome.moveSeconds, spares: report.plan.spares.count)

@@ -24,7 +24,7 @@ extension SystemTests {
             let started = ContinuousClock.now
             try await swarm.answers(swarm.nodes)
             let answering = (ContinuousClock.now - started).inSeconds
-            try await Waiting.until("everyone knows everyone", seconds: 120) { await swarm.allSee(swarm.nodes) }
+            try await Waiting.until("everyone knows everyone", seconds: 60) { await swarm.allSee(swarm.nodes) }
             Waiting.report("all \(Self.count) processes answer after the last start", seconds: answering)
             Waiting.report(
                 "everyone knows everyone after the last start", seconds: (ContinuousClock.now - started).inSeconds,
@@ -42,7 +42,7 @@ extension SystemTests {
             let graph = try await swarm.nodes[3].graph()
             #expect(graph.peers.count == Self.count)
             #expect(graph.links.count == Self.count * (Self.count - 1))
-            // A debug build is so busy with joining that some pairs miss their first turn; the next comes half a minute later.
+            // A debug build at rest took up to 47 s, where a release build takes 4.
             let complete = try await Waiting.until("every pair has a measured round trip", seconds: 150, every: 0.5) {
                 let graph = try await swarm.nodes[3].graph()
                 return graph.links.allSatisfy { $0.roundTripSource == "measured" }

@@ -67,12 +67,7 @@ extension SystemTests {
                 var job = try SampleJob(folder: swarm.folder, steps: 2000)
                 job.layout = .init(stages: 3, replicas: 1)
                 let path = try job.write(to: swarm.folder, named: "long.json")
-                let process = try WeftProcess(
-                    ["train", path, "--state", swarm.nodes[0].state, "--json"], folder: swarm.folder, label: "train")
-                try await Waiting.until("the first steps are done", seconds: 60) {
-                    guard process.isRunning else { throw HarnessError("the job ended: \(process.errors)") }
-                    return process.jsonLines(TrainEventView.self).contains { $0.event == "step" }
-                }
+                let process = try await begin(swarm, path, until: "step")
                 let killed = ContinuousClock.now
                 swarm.nodes[2].process?.send(SIGKILL)
                 try await Waiting.until("the loss of the worker is told", seconds: 60) {
@@ -113,12 +108,7 @@ extension SystemTests {
                 let local = try await train(swarm, [try job.write(to: swarm.folder, named: "local.json"), "--local"])
                 job.layout = .init(stages: 3, replicas: 1)
                 let path = try job.write(to: swarm.folder, named: "job.json")
-                let process = try WeftProcess(
-                    ["train", path, "--state", swarm.nodes[0].state, "--json"], folder: swarm.folder, label: "train")
-                try await Waiting.until("the first checkpoint is written", seconds: 60) {
-                    guard process.isRunning else { throw HarnessError("the job ended: \(process.errors)") }
-                    return process.jsonLines(TrainEventView.self).contains { $0.event == "checkpoint" }
-                }
+                let process = try await begin(swarm, path, until: "checkpoint")
                 let before = try #require(process.jsonLines(TrainEventView.self).compactMap(\.pipelines).first?.first)
                 let lost = try #require(
                     swarm.nodes.dropFirst().first { node in before.contains { $0.name == node.name } })
@@ -137,6 +127,17 @@ extension SystemTests {
                 for event in events where event.event == "step" { bits[event.step ?? 0] = event.lossBits }
                 #expect((1...80).map { bits[$0] } == local, "the losses are not those of an undisturbed job")
             }
+        }
+
+        /// Begins to train and returns once there has been such an event.
+        private func begin(_ swarm: Swarm, _ path: String, until event: String) async throws -> WeftProcess {
+            let process = try WeftProcess(
+                ["train", path, "--state", swarm.nodes[0].state, "--json"], folder: swarm.folder, label: "train")
+            try await Waiting.until("there is the first \(event)", seconds: 60) {
+                guard process.isRunning else { throw HarnessError("the job ended: \(process.errors)") }
+                return process.jsonLines(TrainEventView.self).contains { $0.event == event }
+            }
+            return process
         }
 
         /// Trains to the end and returns the bits of each step's loss.

@@ -28,9 +28,9 @@ package struct JobPlan: Sendable {
 
         package var description: String {
             switch peers.count {
-            case 0: "every peer keeps its layers"
-            case 1: "one peer fetches \(Figures.bytes(bytes)) of layers, all others keep theirs"
-            default: "\(peers.count) peers fetch \(Figures.bytes(bytes)) of layers, all others keep theirs"
+            case 0: "no peer has to fetch layers"
+            case 1: "one peer fetches \(Figures.bytes(bytes)) of layers that it does not hold"
+            default: "\(peers.count) peers fetch \(Figures.bytes(bytes)) of layers that they do not hold"
             }
         }
     }

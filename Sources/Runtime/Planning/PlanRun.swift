@@ -46,7 +46,8 @@ package enum PlanRun {
     ///
     /// - Parameter horizon: iterations that the next plan is for.
     package static func replan(
-        _ previous: Plan, problem: PlanningProblem, horizon: Double, seed: UInt64, timeLimit: Duration
+        _ previous: Plan, problem: PlanningProblem, horizon: Double = Replanner.usualHorizon, seed: UInt64,
+        timeLimit: Duration
     ) throws(PlanningError) -> (outcome: Replanner.Outcome, elapsedSeconds: Double) {
         let clock = ContinuousClock()
         let start = clock.now

@@ -24,7 +24,7 @@ package enum Replanner {
         package var isFarOver: @Sendable () -> Bool
 
         package init(
-            planner: PlannerOptions = PlannerOptions(budget: usualBudget), horizonIterations: Double = 200,
+            planner: PlannerOptions = PlannerOptions(budget: usualBudget), horizonIterations: Double = usualHorizon,
             hysteresis: Double = 0.05, isOver: @escaping @Sendable () -> Bool = { false },
             isFarOver: @escaping @Sendable () -> Bool = { false }
         ) {
@@ -50,6 +50,9 @@ package enum Replanner {
         /// Seconds until the last of them has it, if each fetches over its fastest link.
         package var moveSeconds: Double
     }
+
+    /// Iterations over which a move must pay off if nobody knows better; a guess.
+    package static let usualHorizon = 200.0
 
     /// Candidates of a search that starts from the plan in force: about a second and a half's worth.
     package static let usualBudget = 30_000
