@@ -73,7 +73,8 @@ import Testing
     }
 
     @Test(
-        arguments: [PlanSchedule.zeroBubble, .deepOneForwardOneBackward, .gpipe], [ExchangeStyle.spread, .tailored])
+        arguments: [PlanSchedule.zeroBubble, .deepOneForwardOneBackward, .gpipe],
+        [ExchangeStyle.spread, .tailored, .timed])
     func closedFormFollowsTheSimulator(schedule: PlanSchedule, exchange: ExchangeStyle) {
         var errors: [Double] = []
         for seed: UInt64 in 0..<120 {
@@ -87,11 +88,12 @@ import Testing
         errors.sort()
         #expect(errors.count > 60)
         #expect(errors[errors.count / 2] < 1e-4, "\(errors)")
-        #expect(errors[errors.count * 95 / 100] < 0.03, "\(errors)")
+        // Slices that suit a timeline suffer more from what the closed form does not know of it.
+        #expect(errors[errors.count * 95 / 100] < (exchange == .timed ? 0.05 : 0.03), "\(errors)")
     }
 
     /// Pipelines of any lengths and cuts, a tied embedding with one holder in some and two in others, compression on some links.
-    @Test(arguments: [ExchangeStyle.spread, .tailored])
+    @Test(arguments: [ExchangeStyle.spread, .tailored, .timed])
     func closedFormFollowsTheSimulatorForUnevenPipelines(exchange: ExchangeStyle) throws {
         var errors: [Double] = []
         var lengths: Set<Int> = []
@@ -199,7 +201,7 @@ import Testing
     }
 
     /// A plan that spreads its exchange is not below the bound.
-    @Test(arguments: [ExchangeStyle.spread, .tailored])
+    @Test(arguments: [ExchangeStyle.spread, .tailored, .timed])
     func boundHoldsForSpreadPlans(exchange: ExchangeStyle) throws {
         for seed: UInt64 in 0..<40 {
             for schedule in [PlanSchedule.zeroBubble, .deepOneForwardOneBackward] {

@@ -3,6 +3,8 @@
 package struct ClosedForm {
     package let tables: CostTables
     var memo: Memo?
+    /// Slices of timed exchanges, if they are not to be fitted to every layout.
+    var slices: LayerSlices?
     /// How holders have divided their exchanges.
     private let divisions = ExchangeForm.Divisions()
     private let bottleneck = Bottleneck()
@@ -58,15 +60,14 @@ package struct ClosedForm {
             return ClosedForm(tables: tables.leavingPlain(layout.plainLinks)).seconds(layout)
         }
         guard layout.fitsMemory(tables: tables) else { return .infinity }
-        var ends: [StageEnds] = []
-        ends.reserveCapacity(layout.pipelines.count)
-        for (rank, pipeline) in layout.pipelines.enumerated() {
-            let microBatches = layout.microBatches[rank]
-            ends.append(
-                memo?.ends(pipeline, microBatches, layout.schedule, of: self)
-                    ?? stageEnds(pipeline, microBatches: microBatches, schedule: layout.schedule))
+        return exchangeFinish(layout, ends: stageEnds(of: layout))
+    }
+
+    private func stageEnds(of layout: Layout) -> [StageEnds] {
+        zip(layout.pipelines, layout.microBatches).map { pipeline, microBatches in
+            memo?.ends(pipeline, microBatches, layout.schedule, of: self)
+                ?? stageEnds(pipeline, microBatches: microBatches, schedule: layout.schedule)
         }
-        return exchangeFinish(layout, ends: ends)
     }
 
     func cost(of pipeline: [Layout.Stage]) -> PipelineCost {
@@ -179,7 +180,8 @@ package struct ClosedForm {
                 let all = finishes.map { $0.map { _ in end } }
                 return averaged(stepped(layout, ends: all, finishes: finishes, isTiedDone: true), layout, finishes)
             }
-            let exchange = GradientExchange(layout: layout, tables: tables)
+            let exchange = GradientExchange(
+                layout: layout, tables: tables, ends: ends, slices: layout.exchange == .timed ? slices : nil)
             if let spread = exchange.spread {
                 let full = stepped(
                     layout, ends: exchange.endsOfSpread(spread, ends: ends), finishes: finishes, isTiedDone: true)

@@ -31,9 +31,11 @@ struct GradientExchange {
     ///   - known: how holders divided their exchanges before.
     ///   - omitsPieces: whether only the first and the last of equal pieces are wanted, which is enough for `ends`.
     ///   - layer: the only layer whose segment is wanted; the others' links are then as good as idle.
+    ///   - ends: when the stages of each rank have done their work, if that is known already.
+    ///   - slices: those of a spread exchange, if they are not to follow from the layout.
     init(
         layout: Layout, tables: CostTables, known: ExchangeForm.Divisions? = nil, omitsPieces: Bool = false,
-        layer: Int? = nil
+        layer: Int? = nil, ends: [StageEnds]? = nil, slices: LayerSlices? = nil
     ) {
         self.layout = layout
         self.tables = tables
@@ -52,7 +54,7 @@ struct GradientExchange {
         }
         if layout.exchange.isSpread {
             let pieces = SpreadExchange.pieces(of: layout, tables)
-            if let spread = SpreadExchange(layout, pieces: pieces, tables: tables) {
+            if let spread = SpreadExchange(layout, pieces: pieces, tables: tables, ends: ends, known: slices) {
                 self.spread = spread
                 segments = pieces
                 forms = pieces.map { _ in nil }

@@ -92,4 +92,36 @@ extension IterationSimulator {
         stages[index].segmentsDone += 1
         if stages[index].segmentsDone == stages[index].segments.count { exchangeDone(index, at: time) }
     }
+
+    mutating func exchangeDone(_ index: Int, at time: Double) {
+        stages[index].exchanged = time
+        let stage = stages[index]
+        if tables.tiedParameters > 0, spread == nil, let other = tiedPartner(of: index) {
+            let link = stage.peer * tables.peers + stages[other].peer
+            send(
+                tables.tiedBytes(replicas: replicas) * tables.exchangeFactor(link: link), from: stage.peer,
+                to: stages[other].peer,
+                tag: .tied(stage: other), at: time)
+        } else {
+            stages[index].hasTied = true
+        }
+        stages[index].segmentsDone = -1
+        stepIfReady(index, at: time)
+    }
+
+    /// The stage that shares the tied embedding, if this is the first or last of several.
+    private func tiedPartner(of index: Int) -> Int? {
+        let stage = stages[index]
+        if stage.position == 0, stage.isLast { return nil }
+        if stage.isLast { return index - stage.position }
+        guard stage.position == 0 else { return nil }
+        return stages[index...].firstIndex { $0.isLast }
+    }
+
+    mutating func stepIfReady(_ index: Int, at time: Double) {
+        let stage = stages[index]
+        guard stage.segmentsDone == -1, stage.hasTied else { return }
+        stages[index].exchanged = time
+        events.push(.stepped(stage: index), at: time + tables.optimizerSeconds(stage.layers, on: stage.peer))
+    }
 }

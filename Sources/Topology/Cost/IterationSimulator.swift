@@ -27,13 +27,13 @@ package struct IterationSimulator {
         case slices
     }
 
-    private enum Pass {
+    enum Pass {
         case forward, backward, weights
         /// All weights' gradients that are left, layer by layer.
         case lastWeights
     }
 
-    private enum Event {
+    enum Event {
         case computed(stage: Int, pass: Pass)
         case arrived(Message)
         case computedPiece(segment: Int, stage: Int)
@@ -49,6 +49,9 @@ package struct IterationSimulator {
         var layers: Range<Int>
         var microBatches: Int
         var depth: Int
+        /// Backward passes that are done when forward passes begin to go first, and whether weights do until then.
+        var turn: Int
+        var isPrompt: Bool
         var forwardSeconds: Double
         /// Without the weights' gradients, if those are computed apart.
         var backwardSeconds: Double
@@ -88,7 +91,12 @@ package struct IterationSimulator {
     var spread: SpreadState?
     var stages: [StageState] = []
     var firstStageOfRank: [Int] = []
-    private var events = EventQueue<Event>()
+    var events = EventQueue<Event>()
+    /// Stages that may be able to begin a pass, and since when.
+    private var idle: [(index: Int, time: Double)] = []
+    /// Seconds between events that happen at the same time but for rounding: passes of whole layers often end together, and
+    /// what goes first must not be a matter of the last bit.
+    static let simultaneous = 1e-9
     /// Used where access links are shared.
     private var network: FluidNetwork<Message>
     /// Used where they are not.
@@ -179,6 +187,9 @@ package struct IterationSimulator {
                         rank: rank, position: position, isLast: position + 1 == pipeline.count, peer: stage.peer,
                         layers: stage.layers, microBatches: microBatches,
                         depth: max(1, min(stage.depth, microBatches)),
+                        turn: weights > 0 && stage.ending.forwardsFirst > 0
+                            ? microBatches - stage.ending.forwardsFirst : .max,
+                        isPrompt: weights > 0 && stage.ending.isPrompt,
                         forwardSeconds: tables.forwardSeconds(stage.layers, on: stage.peer),
                         backwardSeconds: backward - weights, weightSeconds: weights,
                         forwardsReady: position == 0 ? microBatches : 0))
@@ -201,6 +212,11 @@ package struct IterationSimulator {
     private mutating func loop() {
         while true {
             let transfer = network.nextCompletion()
+            let next = min(transfer ?? .infinity, events.nextTime ?? .infinity)
+            if let first = idle.first, next > first.time + Self.simultaneous {
+                startIdle()
+                continue
+            }
             if let transfer, events.isEmpty || transfer <= (events.nextTime ?? .infinity) {
                 if let completion = network.complete(at: transfer) {
                     events.push(.arrived(completion.tag), at: completion.time + completion.latency)
@@ -210,6 +226,13 @@ package struct IterationSimulator {
             guard let (time, event) = events.pop() else { break }
             handle(event, at: time)
         }
+    }
+
+    /// Lets stages begin what they can, now that everything is known that has come at about the same time.
+    private mutating func startIdle() {
+        let stages = idle
+        idle.removeAll(keepingCapacity: true)
+        for stage in stages { startNext(stage.index, at: stage.time) }
     }
 
     mutating func send(_ bytes: Double, from source: Int, to target: Int, tag: Message, at time: Double) {
@@ -232,7 +255,7 @@ package struct IterationSimulator {
                 stages[index].weights = stages[index].microBatches
                 finished(index, at: time)
             }
-            startNext(index, at: time)
+            idle.append((index, time))
         case .computedPiece(let segment, let stage):
             startPiece(segment, stage: stage, at: time)
         case .stepped(let index):
@@ -245,13 +268,13 @@ package struct IterationSimulator {
             switch message {
             case .activation(let index):
                 stages[index].forwardsReady += 1
-                startNext(index, at: time)
+                idle.append((index, time))
             case .gradient(let index) where isTail:
                 let end = time + stages[index].backwardSeconds + stages[index].weightSeconds
                 events.push(.finished(stage: index), at: max(stages[index].finish, end))
             case .gradient(let index):
                 stages[index].backwardsReady += 1
-                startNext(index, at: time)
+                idle.append((index, time))
             case .exchanged(let step, let segment, let rank):
                 received[step.rawValue][segment * replicas + rank] += 1
                 proceed(segment, rank: rank, at: time)
@@ -272,10 +295,12 @@ package struct IterationSimulator {
         guard !stage.isBusy else { return }
         let mayGoBackward = schedule != .gpipe || stage.forwards == stage.microBatches
         let held = stage.forwards - (schedule == .zeroBubble ? stage.weights : stage.backwards)
-        if mayGoBackward, stage.backwardsReady > stage.backwards {
+        let mayGoForward = stage.forwardsReady > stage.forwards && held < stage.depth
+        let hasTurned = stage.backwards >= stage.turn
+        if mayGoBackward, stage.backwardsReady > stage.backwards, !(hasTurned && mayGoForward) {
             stages[index].isBusy = true
             events.push(.computed(stage: index, pass: .backward), at: time + stage.backwardSeconds)
-        } else if stage.forwardsReady > stage.forwards, held < stage.depth {
+        } else if mayGoForward, !(stage.isPrompt && !hasTurned && stage.weights < stage.backwards) {
             stages[index].isBusy = true
             events.push(.computed(stage: index, pass: .forward), at: time + stage.forwardSeconds)
         } else if schedule == .zeroBubble, spread != nil, stage.backwards == stage.microBatches,
@@ -337,38 +362,6 @@ package struct IterationSimulator {
         stages[index].isFinished = true
         stages[index].finish = time
         startExchange(index, at: time)
-    }
-
-    mutating func exchangeDone(_ index: Int, at time: Double) {
-        stages[index].exchanged = time
-        let stage = stages[index]
-        if tables.tiedParameters > 0, spread == nil, let other = tiedPartner(of: index) {
-            let link = stage.peer * tables.peers + stages[other].peer
-            send(
-                tables.tiedBytes(replicas: replicas) * tables.exchangeFactor(link: link), from: stage.peer,
-                to: stages[other].peer,
-                tag: .tied(stage: other), at: time)
-        } else {
-            stages[index].hasTied = true
-        }
-        stages[index].segmentsDone = -1
-        stepIfReady(index, at: time)
-    }
-
-    /// The stage that shares the tied embedding, if this is the first or last of several.
-    private func tiedPartner(of index: Int) -> Int? {
-        let stage = stages[index]
-        if stage.position == 0, stage.isLast { return nil }
-        if stage.isLast { return index - stage.position }
-        guard stage.position == 0 else { return nil }
-        return stages[index...].firstIndex { $0.isLast }
-    }
-
-    private mutating func stepIfReady(_ index: Int, at time: Double) {
-        let stage = stages[index]
-        guard stage.segmentsDone == -1, stage.hasTied else { return }
-        stages[index].exchanged = time
-        events.push(.stepped(stage: index), at: time + tables.optimizerSeconds(stage.layers, on: stage.peer))
     }
 
     private func trace() -> IterationTrace {

@@ -12,6 +12,9 @@ struct LonePipeline {
         /// The part of a backward pass that is put off, if any.
         var weight = 0.0
         var depth = 1
+        /// Backward passes that are done when forward passes begin to go first, and whether weights do until then.
+        var turn = Int.max
+        var isPrompt = false
         /// Seconds and latency of an activation to the next stage, and of a gradient to the one before.
         var sendForward = 0.0
         var latencyForward = 0.0
@@ -85,6 +88,10 @@ struct LonePipeline {
         stage.weight = schedule == .zeroBubble ? backward * tables.weightGradientShare : 0
         stage.backward = backward - stage.weight
         stage.depth = max(1, min(held.depth, microBatches))
+        if schedule == .zeroBubble {
+            if held.ending.forwardsFirst > 0 { stage.turn = microBatches - held.ending.forwardsFirst }
+            stage.isPrompt = held.ending.isPrompt
+        }
         if index + 1 < pipeline.count {
             let link = held.peer * tables.peers + pipeline[index + 1].peer
             stage.sendForward = tables.forwardBytes(held.layers.upperBound, link: link) * tables.secondsPerByte[link]
@@ -126,6 +133,7 @@ struct LonePipeline {
         let behind = isFirst ? gradients : gradients - 2 * width
         let isGPipe = schedule == .gpipe
         let putsOff = schedule == .zeroBubble
+        let simultaneous = min(IterationSimulator.simultaneous, stages[index].horizon / 4)
         var stage = stages[index]
         while true {
             let held = stage.forwards - (putsOff ? stage.weights : stage.backwards)
@@ -134,16 +142,20 @@ struct LonePipeline {
             let forward = held < stage.depth ? max(stage.free, activation) : .infinity
             let backward = !isGPipe || stage.forwards == microBatches ? max(stage.free, gradient) : .infinity
             let start = min(forward, backward)
-            if putsOff, stage.weights < stage.backwards, stage.free < start {
+            let hasTurned = stage.backwards >= stage.turn
+            if putsOff, stage.weights < stage.backwards,
+                stage.free + simultaneous < (stage.isPrompt && !hasTurned ? backward : start)
+            {
                 stage.next = stage.free
-                guard stage.free < horizon else { break }
+                guard stage.free + simultaneous < horizon else { break }
                 stage.free += stage.weight
                 stage.weights += 1
                 continue
             }
             stage.next = start
-            guard start < horizon else { break }
-            if backward <= forward {
+            // A backward pass that is ready at the same time but for rounding may still come.
+            guard start + simultaneous < horizon else { break }
+            if hasTurned ? backward + simultaneous < forward : backward <= forward + simultaneous {
                 let end = start + stage.backward
                 stage.free = end
                 stage.inputs = end

@@ -16,12 +16,24 @@ struct SpreadExchange {
     let adders: [[Int]]
 
     /// `nil` if too few peers work for the slices to be no larger than peers have room for.
-    init?(_ layout: Layout, pieces: [GradientExchange.Segment], tables: CostTables) {
+    ///
+    /// - Parameters:
+    ///   - ends: when the stages of each rank have done their work, if that is known already.
+    ///   - known: slices to be used whatever the layout.
+    init?(
+        _ layout: Layout, pieces: [GradientExchange.Segment], tables: CostTables, ends: [StageEnds]? = nil,
+        known: LayerSlices? = nil
+    ) {
         guard let figures = tables.spreadFigures else { return nil }
         var isUsed = Array(repeating: false, count: tables.peers)
         for pipeline in layout.pipelines { for stage in pipeline { isUsed[stage.peer] = true } }
-        if layout.exchange == .tailored {
-            slices = Self.tailored(layout, pieces: pieces, isUsed: isUsed, tables: tables, figures)
+        if let known {
+            slices = pieces.map { known.slices(of: $0, among: isUsed) }
+            adders = slices.map { slices in slices.indices.filter { slices[$0] > 0 } }
+            return
+        }
+        if layout.exchange == .tailored || layout.exchange == .timed {
+            slices = Self.tailored(layout, pieces: pieces, isUsed: isUsed, ends: ends, tables: tables, figures)
             adders = slices.map { slices in slices.indices.filter { slices[$0] > 0 } }
             return
         }
@@ -37,10 +49,12 @@ struct SpreadExchange {
         adders = pieces.map { _ in all }
     }
 
-    /// By piece and peer: slices for the holders of each piece.
+    /// By piece and peer: slices for the holders of each piece, and if timed for when these have their gradients.
+    ///
+    /// - Parameter fitted: slices that have been fitted to a similar layout, to be fitted to this one in so many rounds.
     private static func tailored(
-        _ layout: Layout, pieces: [GradientExchange.Segment], isUsed: [Bool], tables: CostTables,
-        _ figures: SpreadFigures
+        _ layout: Layout, pieces: [GradientExchange.Segment], isUsed: [Bool], ends: [StageEnds]?, tables: CostTables,
+        _ figures: SpreadFigures, fitted: (slices: LayerSlices, rounds: Int)? = nil
     ) -> [[Double]] {
         var groups: [TailoredSlices.Group] = []
         let groupOfPiece = pieces.map { piece in
@@ -55,8 +69,54 @@ struct SpreadExchange {
             groups.append(TailoredSlices.Group(holders: holders, bytes: bytes))
             return groups.count - 1
         }
-        let slices = TailoredSlices(figures, groups: groups, largest: tables.largestSlice).slices(among: isUsed)
-        return groupOfPiece.map { slices[$0] }
+        let tailored = TailoredSlices(figures, groups: groups, largest: tables.largestSlice)
+        let slices =
+            fitted == nil || layout.schedule == .gpipe ? tailored.slices(among: isUsed) : groups.map { _ in [] }
+        // With GPipe stages are done one long after the other, and what they exchange meets the last tensors of those before
+        // on the same links: times that are not known here.
+        guard layout.exchange == .timed, layout.schedule != .gpipe else { return groupOfPiece.map { slices[$0] } }
+        let ends =
+            ends
+            ?? zip(layout.pipelines, layout.microBatches).map {
+                PipelineRecurrence($0, schedule: layout.schedule, tables: tables).ends(microBatches: $1)
+            }
+        let timed = TimedSlices(
+            recurrence: SpreadRecurrence(layout, pieces: pieces, ends: ends, tables: tables, figures),
+            tailored: tailored, groups: groupOfPiece,
+            smallest: TailoredSlices.smallest / Double(max(1, isUsed.count { $0 })))
+        guard let fitted else { return timed.slices(from: slices) }
+        var start = slices
+        let equal = isUsed.map { $0 ? 1 / Double(max(1, isUsed.count { $0 })) : 0 }
+        for (piece, group) in zip(pieces, groupOfPiece) {
+            let known = fitted.slices.slices(of: piece, among: isUsed)
+            // Whoever has had no slice may get one.
+            start[group] = zip(known, equal).map { (1 - LayerSlices.renewed) * $0 + LayerSlices.renewed * $1 }
+        }
+        tailored.fit(&start)
+        return timed.slices(from: start, rounds: fitted.rounds)
+    }
+
+    /// Slices that suit a layout and when its stages have done their work.
+    ///
+    /// - Parameter known: slices to be changed in a few rounds, rather than others from nothing.
+    static func fittedSlices(
+        _ layout: Layout, ends: [StageEnds], tables: CostTables, from known: (slices: LayerSlices, rounds: Int)?
+    ) -> LayerSlices? {
+        guard let figures = tables.spreadFigures, layout.pipelines.count > 1 else { return nil }
+        var isUsed = Array(repeating: false, count: tables.peers)
+        for peer in layout.peers { isUsed[peer] = true }
+        let pieces = pieces(of: layout, tables)
+        let slices = tailored(
+            layout, pieces: pieces, isUsed: isUsed, ends: ends, tables: tables, figures, fitted: known)
+        var result = LayerSlices(ofLayers: Array(repeating: [], count: tables.layers))
+        for (piece, ofPiece) in zip(pieces, slices) {
+            if piece.isTied {
+                result.tied = ofPiece
+            } else {
+                for layer in piece.layers { result.ofLayers[layer] = ofPiece }
+            }
+        }
+        return result
     }
 
     /// Bytes of gradients that a stage exchanges, on average.
@@ -82,7 +142,7 @@ struct SpreadExchange {
 
     /// Pieces in which a stage of mean length is exchanged: twice as many gain half a percent and cost twice the time to price,
     /// which they are worth where slices are no longer searched but tailored.
-    private static func piecesOfStage(_ style: ExchangeStyle) -> Double { style == .tailored ? 8 : 4 }
+    private static func piecesOfStage(_ style: ExchangeStyle) -> Double { style == .spread ? 4 : 8 }
 
     /// The segments of a layout cut into runs of a few layers, and the tied embedding if there is one.
     static func pieces(of layout: Layout, _ tables: CostTables) -> [GradientExchange.Segment] {
@@ -155,86 +215,11 @@ extension GradientExchange {
     /// The stages that hold a piece.
     func holders(of piece: Segment) -> [Holder] { piece.holders(in: layout, layers: tables.layers) }
 
-    /// When each stage of each rank has the sums of all its layers: what the simulator does, but a whole row of transfers at a
-    /// time, those of a holder's parts of a piece to all that add up slices, or those of one slice's totals to all holders.
+    /// When each stage of each rank has the sums of all its layers.
     func endsOfSpread(_ spread: SpreadExchange, ends known: [StageEnds]) -> [[Double]] {
-        let peers = tables.peers
-        var ends = known.map(\.finishes)
-        guard let figures = tables.spreadFigures, !segments.isEmpty else { return ends }
-        var seconds = figures.seconds
-        if !tables.plainLinks.isEmpty {
-            for link in seconds.indices { seconds[link] *= tables.exchangeFactor(link: link) }
-        }
-        let factor = tables.plainLinks.isEmpty ? tables.compression.gradientFactor : 1
-        let holders = segments.map(holders(of:))
-        var parts = partsInOrder(holders, ends: known)[...]
-        var totals = EventQueue<(piece: Int, peer: Int)>()
-        var missing = holders.map(\.count)
-        withUnsafeTemporaryAllocation(of: Double.self, capacity: peers * (peers + segments.count)) { memory in
-            // By link: when it is free; by piece and peer: when the peer has all parts.
-            guard let busy = memory.baseAddress else { return }
-            memory.initialize(repeating: 0)
-            let added = busy + peers * peers
-            // The last tensors of neighbouring stages go before.
-            for (rank, pipeline) in layout.pipelines.enumerated() {
-                for (index, stage) in pipeline.enumerated().dropFirst() {
-                    let before = pipeline[index - 1].peer
-                    busy[before * peers + stage.peer] = known[rank].forwardLinks[index - 1]
-                    busy[stage.peer * peers + before] = known[rank].backwardLinks[index]
-                }
-            }
-            while true {
-                if let next = parts.first, next.time <= totals.nextTime ?? .infinity {
-                    parts.removeFirst()
-                    let bytes = segments[next.piece].bytes * factor
-                    let slices = spread.slices[next.piece]
-                    let row = next.peer * peers
-                    let added = added + next.piece * peers
-                    for peer in 0..<peers {
-                        let sent = bytes * slices[peer]
-                        let end = max(next.time, busy[row + peer]) + sent * seconds[row + peer]
-                        busy[row + peer] = sent > 0 ? end : busy[row + peer]
-                        let arrival = sent > 0 ? end + figures.latency[row + peer] : 0
-                        added[peer] = max(added[peer], arrival)
-                    }
-                    busy[row + next.peer] = 0
-                    missing[next.piece] -= 1
-                    guard missing[next.piece] == 0 else { continue }
-                    for peer in spread.adders[next.piece] { totals.push((next.piece, peer), at: added[peer]) }
-                } else if let (time, next) = totals.pop() {
-                    let bytes = segments[next.piece].bytes * factor * spread.slices[next.piece][next.peer]
-                    for holder in holders[next.piece] {
-                        let to = layout.pipelines[holder.rank][holder.stage].peer
-                        let link = next.peer * peers + to
-                        var arrival = time
-                        if to != next.peer {
-                            busy[link] = max(time, busy[link]) + bytes * seconds[link]
-                            arrival = busy[link] + figures.latency[link]
-                        }
-                        if arrival > ends[holder.rank][holder.stage] { ends[holder.rank][holder.stage] = arrival }
-                    }
-                } else {
-                    break
-                }
-            }
-        }
-        return ends
-    }
-
-    /// When which peer begins to send its parts of which piece.
-    private func partsInOrder(
-        _ holders: [[Holder]], ends: [StageEnds]
-    ) -> [(time: Double, piece: Int, peer: Int)] {
-        var parts: [(time: Double, piece: Int, peer: Int)] = []
-        for (piece, holders) in holders.enumerated() {
-            for holder in holders {
-                let stage = layout.pipelines[holder.rank][holder.stage]
-                let time = tables.readySeconds(
-                    holder.layers, of: stage.layers, inputs: ends[holder.rank].inputs[holder.stage],
-                    finish: ends[holder.rank].finishes[holder.stage])
-                parts.append((time, piece, stage.peer))
-            }
-        }
-        return parts.sorted { ($0.time, $0.piece, $0.peer) < ($1.time, $1.piece, $1.peer) }
+        guard let figures = tables.spreadFigures, !segments.isEmpty else { return known.map(\.finishes) }
+        let recurrence = SpreadRecurrence(layout, pieces: segments, ends: known, tables: tables, figures)
+        let ends = recurrence.ends(spread.slices)
+        return layout.pipelines.map { $0.map { ends[$0.peer] } }
     }
 }

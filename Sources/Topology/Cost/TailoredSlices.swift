@@ -33,7 +33,8 @@ struct TailoredSlices {
     private static let stride = 0.5
     private static let patience = 8.0
     /// A slice below this part of an equal one is given up: it would still have to wait for every latency.
-    private static let smallest = 1.0 / 64
+    static let smallest = 1.0 / 64
+
     /// - Parameter largest: the part of the model's gradients that a peer has room for.
     init(_ figures: SpreadFigures, groups: [Group], largest: Double) {
         self.figures = figures
@@ -146,7 +147,7 @@ struct TailoredSlices {
     }
 
     /// Gives what peers have no room for to the holders, who need none: a total takes the place of their own gradients.
-    private func fit(_ slices: inout [[Double]]) {
+    func fit(_ slices: inout [[Double]]) {
         for adder in 0..<peers {
             var bytes = 0.0
             for index in groups.indices where !isHolder[index][adder] {

@@ -8,12 +8,14 @@ package enum ExchangeStyle: Sendable {
     case spread
     /// As `spread`, but the holders of every layer have slices that suit their own links (`TailoredSlices`).
     case tailored
+    /// As `tailored`, but slices also suit when who has its gradients (`TimedSlices`).
+    case timed
 
     /// The styles that make a difference for a problem.
     static func allowed(_ tables: CostTables) -> [ExchangeStyle] {
         var styles: [ExchangeStyle] = tables.exchangeClusters.isEmpty ? [] : [.clustered]
         styles.append(.direct)
-        if tables.spreadsExchange { styles += [.spread, .tailored] }
+        if tables.spreadsExchange { styles += [.spread, .tailored, .timed] }
         return styles
     }
 
@@ -26,5 +28,5 @@ package enum ExchangeStyle: Sendable {
     private static let mostTailoredPeers = 16
 
     /// Whether all peers help.
-    var isSpread: Bool { self == .spread || self == .tailored }
+    var isSpread: Bool { self == .spread || self == .tailored || self == .timed }
 }

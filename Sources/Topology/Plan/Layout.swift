@@ -7,12 +7,22 @@ package struct Layout: Hashable, Sendable {
         package var layers: Range<Int>
         /// Micro-batches that the stage may hold between their forward and their backward pass.
         package var depth: Int
+        /// What the stage does first near the end of an iteration, with a zero-bubble schedule.
+        package var ending = Ending()
 
         package init(peer: Int, layers: Range<Int>, depth: Int) {
             self.peer = peer
             self.layers = layers
             self.depth = depth
         }
+    }
+
+    /// Which passes go first if a stage could begin several (`StageEndings`).
+    package struct Ending: Hashable, Sendable {
+        /// When so many backward passes are left, forward passes go before them.
+        package var forwardsFirst = 0
+        /// Whether until then gradients of weights are computed before the next forward pass.
+        package var isPrompt = false
     }
 
     /// Pipelines, each an ordered list of stages that covers the layers once.
@@ -33,28 +43,51 @@ package struct Layout: Hashable, Sendable {
     }
 
     /// The layout with the style of exchange that is fastest under the simulator.
-    func withBetterExchange(tables: CostTables) -> Layout {
+    ///
+    /// - Parameter endings: whether stages may end the iteration in a way that suits the exchange.
+    func withBetterExchange(tables: CostTables, endings: Bool = true) -> Layout {
         let styles = ExchangeStyle.allowed(tables)
         let others = styles.filter { $0 != exchange }
         // One style alone is the same under all of its names.
         guard styles.count > 1, !others.isEmpty, pipelines.count > 1 else { return self }
         var best = self
         var seconds = IterationSimulator.run(self, tables: tables).seconds
-        for style in others {
-            var other = self
-            other.exchange = style
-            guard other.fitsMemory(tables: tables) else { continue }
+        func consider(_ other: Layout) {
+            guard other.fitsMemory(tables: tables) else { return }
             let value = IterationSimulator.run(other, tables: tables).seconds
-            guard value < seconds else { continue }
+            guard value < seconds else { return }
             best = other
             seconds = value
         }
+        for style in others {
+            var other = self
+            other.exchange = style
+            consider(other)
+        }
+        guard endings, tables.spreadsExchange else { return best }
+        var ended = self
+        ended.exchange = .timed
+        ended = StageEndings(tables: tables).applied(to: ended)
+        if ended != self { consider(ended) }
         return best
+    }
+
+    /// The layout with a timed exchange, and what the closed form says of it. Whether stages end the iteration in a way of
+    /// their own is chosen as well.
+    func timed(tables: CostTables) -> (layout: Layout, seconds: Double) {
+        let closedForm = ClosedForm(tables: tables)
+        var layout = self
+        layout.exchange = .timed
+        let seconds = closedForm.seconds(layout)
+        let ended = StageEndings(tables: tables).applied(to: layout)
+        guard ended != layout else { return (layout, seconds) }
+        let value = closedForm.seconds(ended)
+        return value < seconds ? (ended, value) : (layout, seconds)
     }
 
     /// The layout as a search of many candidates prices it: with slices for all layers alike where tailored ones are too dear.
     func toBeSearched(tables: CostTables) -> Layout {
-        guard exchange == .tailored else { return self }
+        guard exchange == .tailored || exchange == .timed else { return self }
         var layout = self
         layout.exchange = .searched(tables)
         return layout

@@ -69,7 +69,7 @@ struct PlanArithmetic {
             let what =
                 switch layout.exchange {
                 case .spread: "all peers add up slices of all layers"
-                case .tailored: "all peers add up slices, of each layer its own"
+                case .tailored, .timed: "all peers add up slices, of each layer its own"
                 case .clustered, .direct: "near peers add up first where that is faster"
                 }
             result.append((what, alone(plain)))

@@ -64,7 +64,8 @@ package struct PlanDiagram {
             let manner =
                 switch report.layout.exchange {
                 case .spread where tables.spreadsExchange: ", all peers adding up slices"
-                case .tailored where tables.spreadsExchange: ", all peers adding up slices, of each layer its own"
+                case .tailored where tables.spreadsExchange, .timed where tables.spreadsExchange:
+                    ", all peers adding up slices, of each layer its own"
                 case .clustered where !tables.exchangeClusters.isEmpty: ", near peers first where that is faster"
                 default: ""
                 }

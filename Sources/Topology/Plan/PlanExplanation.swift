@@ -48,10 +48,18 @@ package struct PlanExplanation {
                         + "at \(Figures.seconds(figures.finishSeconds)), exchanges gradients from "
                         + "\(Figures.seconds(figures.exchangeBeginSeconds)), complete at "
                         + "\(Figures.seconds(figures.exchangedSeconds)); holds \(Figures.bytes(figures.memoryBytes)) of "
-                        + "\(Figures.bytes(node.memoryBytes)), at most \(stage.depth) micro-batches")
+                        + "\(Figures.bytes(node.memoryBytes)), at most \(stage.depth) micro-batches"
+                        + Self.ending(stage.ending))
             }
         }
         return lines
+    }
+
+    /// What a stage does first near the end of an iteration, if that is not what its schedule says.
+    private static func ending(_ ending: Layout.Ending) -> String {
+        (ending.isPrompt ? "; gradients of weights before forward passes" : "")
+            + (ending.forwardsFirst > 0
+                ? "; forward passes first when \(ending.forwardsFirst) backward passes are left" : "")
     }
 
     /// The ten busiest pairs.

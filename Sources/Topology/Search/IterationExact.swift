@@ -5,7 +5,8 @@
 /// cannot be done in the time of the best plan so far: the first micro-batch must reach it, then it has all of its share to
 /// do; or where the peers that are left could not do the micro-batches that are left if they did nothing else. How many
 /// micro-batches a stage holds is not searched: it follows the schedule, or where that leaves it open `LayoutBuilder`'s rule.
-/// Neither are slices of a spread exchange, which are `SpreadSlices`' and `TailoredSlices`'.
+/// Neither are slices of a spread exchange, which are `SpreadSlices`', `TailoredSlices`' and `TimedSlices`', nor when stages let
+/// forward passes go first (`StageEndings`).
 struct IterationExact {
     private let problem: PlanningProblem
     private let tables: CostTables
@@ -172,8 +173,9 @@ struct IterationExact {
         }
         let styles = ExchangeStyle.allowed(tables).count
         // As it is, in every style, and the best once more.
-        count(layout, times: styles > 1 && pipelines.count > 1 ? styles + 2 : 1)
-        layout = layout.withBetterExchange(tables: tables)
+        let fits = tables.spreadsExchange ? Self.simulationsOfFit : 0
+        count(layout, times: styles > 1 && pipelines.count > 1 ? styles + 2 + fits : 1)
+        layout = layout.withBetterExchange(tables: tables, endings: false)
         keep(layout)
         guard let spreading else { return }
         // Where all peers help, other depths suit the same stages.
@@ -182,12 +184,15 @@ struct IterationExact {
         }
         guard others.count == pipelines.count, others.map(\.stages) != pipelines.map(\.stages) else { return }
         layout.pipelines = others.map(\.stages)
-        for style in [ExchangeStyle.spread, .tailored] {
+        for style in [ExchangeStyle.spread, .tailored, .timed] {
             layout.exchange = style
-            count(layout)
+            count(layout, times: style == .timed ? 1 + Self.simulationsOfFit : 1)
             keep(layout)
         }
     }
+
+    /// Simulations that take as long as to fit timed slices.
+    private static let simulationsOfFit = 8
 
     /// Takes from the limit what simulating a plan costs: a stage for every pass and every message, which took 2 to 4 µs, as
     /// laying down a stage does, and twice as much on access links that are shared.

@@ -46,6 +46,12 @@ struct IterationPlanner {
     private static let costOfSpreading = 2
     /// How much better one search must be for three quarters of the time rather than half; a guess.
     private static let advantage = 1.01
+    /// How much worse the direct search may be after its best starts' first rounds for more than an eighth, where there are so
+    /// many peers that a time limit hardly leaves room for longer rounds. Among fewer those may gain 40 %.
+    private static let hopeless = 1.1
+    private static let roundsOfTrial = 3
+    private static let patientPeers = 32
+    private static let shares = 8
 
     /// Candidates of a search that must not take longer than about a second.
     private static let shortBudget = 30_000
@@ -64,7 +70,7 @@ struct IterationPlanner {
         guard count > 0 else { return }
         guard var direct else { return search.advance(count) }
         self.direct = nil
-        if direct.steps <= search.steps * Self.costOfSpreading * share(direct) / (4 - share(direct)) {
+        if direct.steps <= search.steps * Self.costOfSpreading * share(direct) / (Self.shares - share(direct)) {
             let round = direct.round
             direct.advance(count)
             if direct.round > max(round, direct.firstRounds), let best = direct.elite.first, best.seconds < adopted {
@@ -77,12 +83,17 @@ struct IterationPlanner {
         self.direct = direct
     }
 
-    /// Quarters of the time for the direct search.
+    /// Parts of the time for the direct search, of eight.
     private func share(_ direct: IterationSearch) -> Int {
-        guard search.round > search.firstRounds, direct.round > direct.firstRounds,
-            let spread = search.elite.first?.seconds, let best = direct.elite.first?.seconds
-        else { return 2 }
-        return best > spread * Self.advantage ? 1 : spread > best * Self.advantage ? 3 : 2
+        guard let spread = search.bestSeconds, let best = direct.bestSeconds else { return Self.shares / 2 }
+        if tables.peers > Self.patientPeers, search.round > 0, best > spread * Self.hopeless,
+            direct.round >= min(direct.firstRounds, Self.roundsOfTrial)
+        {
+            return 1
+        }
+        guard search.round > search.firstRounds, direct.round > direct.firstRounds else { return Self.shares / 2 }
+        if best > spread * Self.advantage { return Self.shares / 4 }
+        return spread > best * Self.advantage ? Self.shares * 3 / 4 : Self.shares / 2
     }
 
     /// What the searches have found, best first, with what levels are only said to take last.
@@ -93,26 +104,29 @@ struct IterationPlanner {
             layout.exchange = .direct
             known.append((layout, seconds))
         }
-        return search.champions.map(\.layout) + known.sorted { $0.1 < $1.1 }.map(\.0)
+        return search.champions.map(\.layout).filter { $0.exchange != .timed } + known.sorted { $0.1 < $1.1 }.map(\.0)
     }
 
     private static let directCandidates = 4
 
-    /// The layout with the exchange that suits it best, and changed a little where that is one that the search did not know.
+    /// The layout with the exchange that suits it best, or another of those that the search has found if that is better once
+    /// both have slices that suit when who has its gradients.
     private func withBestExchange(_ found: Layout) -> Layout {
-        let layout = found.withBetterExchange(tables: tables)
-        guard !isShort, layout.exchange == .tailored, ExchangeStyle.searched(tables) != .tailored else {
-            return layout
+        var best = found.withBetterExchange(tables: tables)
+        guard !isShort, tables.spreadsExchange else { return best }
+        var seconds = surcharged(best)
+        for (layout, _) in search.champions where layout.exchange == .timed {
+            let value = surcharged(layout)
+            guard value < seconds else { continue }
+            best = layout
+            seconds = value
         }
-        let closedForm = ClosedForm(tables: tables)
-        let refinement = Refinement(tables: tables, spares: [], swapsPeers: false, budget: budgetOfCost)
-        let refined = refinement.run(layout, limit: Self.tailoredMeasurements, measure: closedForm.seconds).layout
-        let seconds = IterationSimulator.run(refined, tables: tables).seconds
-        return seconds < IterationSimulator.run(layout, tables: tables).seconds ? refined : layout
+        return best
     }
 
-    /// Candidates of that refinement, so that it stays a small part of a search; a guess.
-    private static let tailoredMeasurements = 200
+    private func surcharged(_ layout: Layout) -> Double {
+        IterationSimulator.run(layout, tables: tables).seconds * (search.standbys?.surcharge(layout) ?? 1)
+    }
 
     /// The best plan so far under the simulator.
     func result(isOver: () -> Bool) throws(PlanningError) -> (
@@ -165,14 +179,14 @@ struct IterationPlanner {
         if !isShort, let template = Baselines.bestTemplate(problem),
             template.trace.seconds * surcharge(template.layout) < seconds
         {
-            best = withBestExchange(template.layout)
+            best = template.layout.withBetterExchange(tables: tables)
         }
         var isOptimal = false
         if exactNodes > 0, let known = best {
             let value = IterationSimulator.run(known, tables: tables).seconds
             var exact = IterationExact(problem, tables: tables, seconds: value, nodeLimit: exactNodes)
             isOptimal = exact.run(isOver: isOver)
-            best = exact.best ?? known
+            best = exact.best?.withBetterExchange(tables: tables) ?? known
         }
         let layout = CompressionChoice(tables: tables).relaxed(best ?? candidates[0])
         let trace = IterationSimulator.run(layout, tables: tables)

@@ -3,7 +3,7 @@ internal import Primitives
 /// Annealing over arrangements under the closed form, from structured and random starts of every promising shape; the
 /// best candidates are then refined and judged by the simulator.
 struct IterationSearch {
-    private let problem: PlanningProblem
+    let problem: PlanningProblem
     let tables: CostTables
     private let freedom: Arrangement.Freedom
     let affinity: Affinity
@@ -14,7 +14,7 @@ struct IterationSearch {
     /// The one that refuses levels in exchanges, if the others do not.
     var directBuilder: Int?
     var generator: SeededGenerator
-    private var starts: [Arrangement]
+    var starts: [Arrangement]
     /// Islands made of others by letting groups change places.
     var rotated: Set<Arrangement> = []
     /// Where the rounds begin, each with the best that was found from it.
@@ -24,14 +24,16 @@ struct IterationSearch {
     private(set) var round = 0
     /// Short rounds before the longer ones: one for each island.
     private(set) var firstRounds = 0
-    private var step = 0
+    private(set) var step = 0
     private var stepsOfRound = 1
     private var temperature = 0.0
     private var cooling = 1.0
     var builder = 0
-    private var arrangement = Arrangement(pipelines: [], spares: [])
+    private(set) var arrangement = Arrangement(pipelines: [], spares: [])
     var pipelines: [LayoutBuilder.Pipeline] = []
-    private var seconds = Double.infinity
+    var seconds = Double.infinity
+    /// Whether candidates are priced with timed slices.
+    var isTimed = false
     /// The best candidates so far, best first.
     private(set) var elite: [(layout: Layout, arrangement: Arrangement, seconds: Double)] = []
     private(set) var steps = 0
@@ -55,6 +57,8 @@ struct IterationSearch {
     private static let warmRoundLength = 3
     /// The same for exchanges in levels, whose candidates are several times as dear.
     private static let levelRoundLength = 4
+    /// The same for candidates priced with timed slices.
+    private static let timedRoundLength = 1
     /// Islands that get one of the first longer rounds each, where candidates are dear.
     private static let knownIslands = 3
     /// How much slower than the best an island may be to get a longer round before the best gets another; a longer round gains
@@ -118,6 +122,12 @@ struct IterationSearch {
         beginRound()
     }
 
+    /// What the best plan so far takes.
+    var bestSeconds: Double? {
+        let known = [elite.first?.seconds, champions.first?.seconds].compactMap { $0 }
+        return known.min()
+    }
+
     /// Whether any arrangement has fitted the peers' memory so far.
     var hasFound: Bool { !elite.isEmpty }
 
@@ -128,6 +138,7 @@ struct IterationSearch {
             tryMove()
             step += 1
             temperature *= cooling
+            if needsFit { fitSlices(isNew: false) }
             if step >= stepsOfRound {
                 round += 1
                 beginRound()
@@ -155,7 +166,7 @@ struct IterationSearch {
         pipelines = built
         seconds = value
         if value < roundBest?.seconds ?? .infinity { roundBest = (layout, next, value) }
-        remember(layout, next, value)
+        if !isTimed { remember(layout, next, value) }
     }
 
     /// The time of an arrangement's pipelines under the present schedule, with the surcharge for where its spares stand.
@@ -207,49 +218,6 @@ struct IterationSearch {
         let position = elite.firstIndex { $0.seconds > value } ?? elite.count
         elite.insert((layout, arrangement, value), at: position)
         if elite.count > eliteCount { elite.removeLast() }
-    }
-
-    /// Adds the best orders of groups for every shape, found by descent under the rough price.
-    private mutating func orderGroups(trials: Int) {
-        let shapes = Self.shapes(problem, peers: budget.mostPeers, layers: tables.layers)
-        let groupings = orderedGroupings
-        let share = trials / max(1, shapes.count * groupings.count)
-        guard share > 0 else { return }
-        for shape in shapes where shape.stages > 1 {
-            for groups in groupings {
-                guard
-                    let found = bestOrder(
-                        of: groups, stages: shape.stages, replicas: shape.replicas, trials: share)
-                else { continue }
-                starts.append(found)
-            }
-        }
-    }
-
-    var orderedGroupings: [[[Int]]] {
-        Array(affinity.groupings.filter { (2...24).contains($0.count) }.prefix(2))
-    }
-
-    mutating func bestOrder(of groups: [[Int]], stages: Int, replicas: Int, trials: Int) -> Arrangement? {
-        let wasRough = builders[0].isRough
-        builders[0].isRough = true
-        builder = 0
-        var best = GroupOrder(groups: groups)
-        var seconds = Double.infinity
-        for _ in 0..<trials {
-            var next = best
-            if seconds.isFinite { next.disturb(&generator) } else { generator.shuffle(&next.groups) }
-            let arrangement = next.arrangement(stages: stages, replicas: replicas, affinity: affinity)
-            pipelines = []
-            guard budget.allows(arrangement.pipelines.joined()), let built = build(arrangement, changed: nil)
-            else { continue }
-            let value = price(built, of: arrangement, limit: seconds).seconds
-            guard value <= seconds, value.isFinite else { continue }
-            best = next
-            seconds = value
-        }
-        builders[0].isRough = wasRough
-        return seconds.isFinite ? best.arrangement(stages: stages, replicas: replicas, affinity: affinity) : nil
     }
 
     /// Islands from whose shapes one is drawn for another order of groups.
@@ -316,11 +284,12 @@ struct IterationSearch {
         step = 0
         guard !islands.isEmpty else { return }
         keepRoundBest()
-        if directBuilder != nil, !isWarm {
+        if directBuilder != nil || timesLaterRounds, !isWarm {
             let best = islands.map(\.seconds).min() ?? 0
             while round < firstRounds, islands[round].seconds > best * Self.hopeless { round += 1 }
         }
-        var length = isWarm ? Self.warmRoundLength : Self.laterRoundLength
+        if !isTimed, round >= firstRounds, timesLaterRounds { beginTimed() }
+        var length = isWarm ? Self.warmRoundLength : isTimed ? Self.timedRoundLength : Self.laterRoundLength
         var heat = Self.hot / 10
         if round < firstRounds {
             // Structured starts are easily spoilt: their first round is a cool one.
@@ -378,10 +347,14 @@ struct IterationSearch {
         pipelines = []
         roundBest = nil
         if let built = build(arrangement, changed: nil) {
-            let priced = price(built, of: arrangement)
             pipelines = built
-            seconds = priced.seconds
-            remember(priced.layout, arrangement, priced.seconds)
+            if isTimed {
+                fitSlices(isNew: true)
+            } else {
+                let priced = price(built, of: arrangement)
+                seconds = priced.seconds
+                remember(priced.layout, arrangement, priced.seconds)
+            }
         } else {
             seconds = .infinity
         }

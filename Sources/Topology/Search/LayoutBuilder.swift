@@ -45,10 +45,10 @@ struct LayoutBuilder {
     }
 
     let tables: CostTables
-    let closedForm: ClosedForm
+    private(set) var closedForm: ClosedForm
     let schedule: PlanSchedule
     /// How layouts exchange gradients.
-    let exchange: ExchangeStyle
+    var exchange: ExchangeStyle
     /// Whether pipelines are priced by fill and cycle alone, without following their micro-batches: for swarms whose
     /// search would otherwise see too few candidates.
     var isRough = false
@@ -173,11 +173,33 @@ struct LayoutBuilder {
         return (layout, seconds)
     }
 
+    /// Slices for timed exchanges, to suit these pipelines and ones like them, and the price of these with them.
+    ///
+    /// - Parameter rounds: in how many rounds the slices in use are changed; from nothing if there are none.
+    mutating func fitSlices(to pipelines: [Pipeline], rounds: Int) -> (layout: Layout, seconds: Double) {
+        let layout = layout(pipelines)
+        let known = closedForm.slices.map { ($0, rounds) }
+        closedForm.slices = nil
+        if let ends = ends(of: layout, pipelines, limit: .infinity) {
+            closedForm.slices = SpreadExchange.fittedSlices(layout, ends: ends, tables: tables, from: known)
+        }
+        return price(pipelines)
+    }
+
+    /// Slices are fitted to every layout again.
+    mutating func forgetSlices() { closedForm.slices = nil }
+
     /// Infinite if the pipelines alone take longer than `limit`.
     private func seconds(of layout: Layout, _ pipelines: [Pipeline], limit: Double) -> Double {
+        guard let ends = ends(of: layout, pipelines, limit: limit) else { return .infinity }
+        return closedForm.exchangeFinish(layout, ends: ends, isRough: isRough, isQuick: true, limit: limit)
+    }
+
+    /// When the stages have done their work; `nil` if one does not fit its peer's memory or ends after the limit.
+    private func ends(of layout: Layout, _ pipelines: [Pipeline], limit: Double) -> [StageEnds]? {
         if limit.isFinite, !isRough {
             for (rank, share) in layout.microBatches.enumerated()
-            where pipelines[rank].leastSeconds(microBatches: share) > limit { return .infinity }
+            where pipelines[rank].leastSeconds(microBatches: share) > limit { return nil }
         }
         var ends: [StageEnds] = []
         ends.reserveCapacity(pipelines.count)
@@ -191,7 +213,7 @@ struct LayoutBuilder {
                 where tables.stageBytes(stage.layers, depth: min(stage.depth, share), exchange: exchange)
                     > tables.memoryBytes[stage.peer]
                 {
-                    return .infinity
+                    return nil
                 }
                 values =
                     isRough
@@ -203,10 +225,10 @@ struct LayoutBuilder {
                 pipeline.finishes.byShare[share] = values
             }
             // The first stage's last pass is the pipeline's last.
-            guard (values.finishes.first ?? 0) <= limit else { return .infinity }
+            guard (values.finishes.first ?? 0) <= limit else { return nil }
             ends.append(values)
         }
-        return closedForm.exchangeFinish(layout, ends: ends, isRough: isRough, isQuick: true, limit: limit)
+        return ends
     }
 
     /// Every figure that the times of a pipeline follow from, for this builder's schedule and tables.

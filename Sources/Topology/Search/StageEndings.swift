@@ -1,0 +1,94 @@
+/// What stages do first near the end of an iteration, so that the first stage's last backward pass comes early and more
+/// gradients of weights are left for the time in which others are exchanged.
+///
+/// With a zero-bubble schedule a backward pass that is ready goes first, then a forward pass, and gradients of weights wait.
+/// So what is put off fills the memory long before the end, only as many micro-batches are under way as links ask for, and
+/// while the last of these comes back stages compute gradients of weights that could have waited. If a stage computes those
+/// promptly at first and near the end lets forward passes go first, more micro-batches are under way in the end, and their
+/// backward passes follow each other closely. When to turn is searched stage by stage: whether it helps is a matter of how
+/// passes and transfers fall together.
+struct StageEndings {
+    let tables: CostTables
+
+    /// Times that all stages are looked at.
+    private static let sweeps = 3
+    /// What the mean of the stages counts beside the last one; a guess.
+    private static let meanShare = 0.25
+
+    /// The layout with endings for every pipeline.
+    func applied(to layout: Layout) -> Layout {
+        guard layout.schedule == .zeroBubble, !tables.sharesAccess else { return layout }
+        var result = layout
+        var known: [Signature: [Layout.Ending]] = [:]
+        for (rank, pipeline) in layout.pipelines.enumerated() where pipeline.count > 1 {
+            let signature = Signature(pipeline, microBatches: layout.microBatches[rank], tables: tables)
+            let endings = known[signature] ?? search(pipeline, microBatches: layout.microBatches[rank])
+            known[signature] = endings
+            for (stage, ending) in endings.enumerated() { result.pipelines[rank][stage].ending = ending }
+        }
+        return result
+    }
+
+    /// Everything that the times of a pipeline follow from.
+    private struct Signature: Hashable {
+        let figures: [Double]
+
+        init(_ pipeline: [Layout.Stage], microBatches: Int, tables: CostTables) {
+            var figures = [Double(microBatches)]
+            for (index, stage) in pipeline.enumerated() {
+                figures += [Double(stage.depth), Double(stage.layers.lowerBound), Double(stage.layers.upperBound)]
+                figures.append(tables.secondsPerFlop[stage.peer])
+                guard index + 1 < pipeline.count else { break }
+                let next = pipeline[index + 1].peer
+                for link in [stage.peer * tables.peers + next, next * tables.peers + stage.peer] {
+                    figures += [tables.latency[link], tables.secondsPerByte[link]]
+                    figures += [tables.forwardBytes(stage.layers.upperBound, link: link)]
+                    figures += [tables.backwardBytes(stage.layers.upperBound, link: link)]
+                }
+            }
+            self.figures = figures
+        }
+    }
+
+    /// Stage by stage the ending with which the pipeline is best, until that changes nothing.
+    private func search(_ pipeline: [Layout.Stage], microBatches: Int) -> [Layout.Ending] {
+        var pipeline = pipeline
+        for index in pipeline.indices { pipeline[index].ending = Layout.Ending() }
+        var best = (pipeline: pipeline, value: value(pipeline, microBatches: microBatches))
+        for start in [false, true] {
+            var current = pipeline
+            if start {
+                for index in current.indices {
+                    current[index].ending = Layout.Ending(
+                        forwardsFirst: min(current[index].depth, microBatches), isPrompt: true)
+                }
+            }
+            var least = value(current, microBatches: microBatches)
+            for _ in 0..<Self.sweeps {
+                let before = least
+                for index in current.indices.reversed() {
+                    var next = current
+                    for isPrompt in [false, true] {
+                        for count in 0...min(current[index].depth + 1, microBatches) {
+                            next[index].ending = Layout.Ending(forwardsFirst: count, isPrompt: isPrompt)
+                            let value = value(next, microBatches: microBatches)
+                            guard value < least * (1 - 1e-12) else { continue }
+                            least = value
+                            current = next
+                        }
+                    }
+                }
+                guard least < before else { break }
+            }
+            if least < best.value * (1 - 1e-12) { best = (current, least) }
+        }
+        return best.pipeline.map(\.ending)
+    }
+
+    /// Seconds that grow with when the stages begin to exchange and when they end.
+    private func value(_ pipeline: [Layout.Stage], microBatches: Int) -> Double {
+        let ends = PipelineRecurrence(pipeline, schedule: .zeroBubble, tables: tables).ends(microBatches: microBatches)
+        let mean = ends.inputs.reduce(0, +) / Double(pipeline.count)
+        return (ends.finishes.max() ?? 0) + (ends.inputs.max() ?? 0) + Self.meanShare * mean
+    }
+}
