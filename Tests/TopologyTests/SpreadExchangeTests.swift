@@ -209,10 +209,54 @@ import Testing
                     continue
                 }
                 let tables = CostTables(problem)
-                let seconds = IterationSimulator.run(layout, tables: tables).seconds
+                let ended = StageEndings(tables: tables).applied(to: layout)
+                let seconds = min(
+                    IterationSimulator.run(layout, tables: tables).seconds,
+                    IterationSimulator.run(ended, tables: tables).seconds)
                 let bound = IterationLowerBound(problem: problem, tables: tables).seconds
                 #expect(bound <= seconds * (1 + 1e-9), "seed \(seed): bound \(bound), plan \(seconds)")
             }
         }
+    }
+
+    /// However a layer is sliced, whoever adds a part up sends it on whole, and that takes as long as the bound says; with
+    /// equal links and no latency exactly that.
+    @Test func lastLayerTakesTwoHops() throws {
+        for seed: UInt64 in 0..<20 {
+            let tables = CostTables(Self.problem(seed: seed))
+            let bytes = tables.leastGradientBytes
+            let count = tables.peers
+            var generator = SeededGenerator(seed: seed)
+            let from = generator.index(below: count)
+            let bound = tables.twoHops[from]
+            for _ in 0..<200 {
+                var weights = (0..<count).map { _ in generator.index(below: 2) == 0 ? 0 : generator.unit() }
+                weights[generator.index(below: count)] = 1
+                let slices = weights.map { $0 / weights.reduce(0, +) }
+                var ends: [Double] = []
+                for to in 0..<count where to != from {
+                    let direct = from * count + to
+                    let own = (slices[from] + slices[to]) * bytes
+                    var end = own > 0 ? own * tables.secondsPerByte[direct] + tables.latency[direct] : 0
+                    for middle in 0..<count where middle != from && middle != to && slices[middle] > 0 {
+                        let (first, second) = (from * count + middle, middle * count + to)
+                        let part = slices[middle] * bytes
+                        end = max(
+                            end,
+                            part * (tables.secondsPerByte[first] + tables.secondsPerByte[second])
+                                + tables.latency[first] + tables.latency[second])
+                    }
+                    ends.append(end)
+                }
+                for (end, least) in zip(ends.sorted(), bound) {
+                    #expect(end >= least * (1 - 1e-9), "seed \(seed): \(ends.sorted()), bound \(bound)")
+                }
+            }
+        }
+        var problem = CostModelTests.problem(
+            peers: 4, layers: 2, microBatches: 2, latency: 0, bytesPerSecond: 10, parameters: 10)
+        problem.exchangesInLevels = true
+        // 40 bytes: half over the link at 10 bytes/s, a quarter by each of the two others, twice.
+        #expect(CostTables(problem).twoHops.joined().allSatisfy { abs($0 - 2) < 1e-9 })
     }
 }

@@ -39,7 +39,7 @@ package struct CostTables: Sendable {
     package let exchangeClusters: [ExchangeClusters]
     /// Whether peers may add up slices of gradients of layers that they do not hold, so that all links of a holder carry its
     /// gradients, and a stage may begin to exchange one layer while it computes the gradients of others.
-    package let spreadsExchange: Bool
+    package private(set) var spreadsExchange: Bool
     /// What such exchanges need to know of the links; `nil` without them.
     package let spreadFigures: SpreadFigures?
     /// The part of a backward pass that computes the gradients of the weights: nobody waits for it, so a zero-bubble
@@ -155,6 +155,13 @@ package struct CostTables: Sendable {
         guard links != plainLinks else { return self }
         var tables = self
         tables.plainLinks = links
+        return tables
+    }
+
+    /// The same tables for plans in which only those who hold a layer exchange its gradients.
+    var withoutSpreading: CostTables {
+        var tables = self
+        tables.spreadsExchange = false
         return tables
     }
 

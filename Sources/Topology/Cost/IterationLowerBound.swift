@@ -23,6 +23,9 @@
 /// one peer the contributions of all holders, or R if it is none, and after that as many holders must hear from somebody. None
 /// of them is sent before a micro-batch has gone forwards through all layers, and all links of all peers carry them.
 ///
+/// Gradients are spread a layer at a time (`SpreadExchange`): a part goes whole to who adds it up, then the total goes whole
+/// to who holds the layer (`CostTables.twoHops`). Plans that do not spread have the other bound, and the lesser of both holds.
+///
 /// **Whole pipelines.** Layers, micro-batches and pipelines are whole: see `PipelineCapacity`.
 ///
 /// **Links.** For few peers every division into pipelines is looked at, with the links that it has: see `PartitionBound`.
@@ -48,7 +51,25 @@ struct IterationLowerBound {
     ///
     /// - Parameter nodes: parts of divisions to look at for every number of pipelines.
     func seconds(plan: Double, nodes: Int) -> Double {
-        let known = seconds
+        let spread = searched(plan: plan, nodes: nodes)
+        guard let unspread else { return spread }
+        return min(spread, unspread.searched(plan: spread, nodes: nodes))
+    }
+
+    /// A bound for all plans.
+    var seconds: Double {
+        guard let unspread else { return ofForm }
+        return min(ofForm, unspread.ofForm)
+    }
+
+    /// For plans that do not spread their exchange, where others may.
+    private var unspread: IterationLowerBound? {
+        guard tables.spreadsExchange else { return nil }
+        return IterationLowerBound(problem: problem, tables: tables.withoutSpreading, isRough: isRough)
+    }
+
+    private func searched(plan: Double, nodes: Int) -> Double {
+        let known = ofForm
         guard known < plan, nodes > 0, let partitions = PartitionBound(problem, tables: tables, nodes: nodes) else {
             return known
         }
@@ -57,7 +78,7 @@ struct IterationLowerBound {
         for count in replicas {
             var problem = problem
             problem.shape.replicas = count
-            var bound = max(known, IterationLowerBound(problem: problem, tables: tables).seconds)
+            var bound = max(known, IterationLowerBound(problem: problem, tables: tables).ofForm)
             bound = partitions.seconds(replicas: count, low: bound, high: best)
             if count > 1, !tables.spreadsExchange {
                 let skeletons = SkeletonBound(
@@ -75,7 +96,8 @@ struct IterationLowerBound {
     private var fewestPeers: Int { max(problem.shape.stages ?? 1, fewestStages) }
     private var mostPipelines: Int { max(1, min(tables.microBatches, tables.peers / fewestPeers)) }
 
-    var seconds: Double {
+    /// For plans that spread their exchange if the tables say so.
+    private var ofForm: Double {
         let stages = fewestPeers
         let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...mostPipelines
         // Over very many peers the simple bound must do.
@@ -167,7 +189,8 @@ struct IterationLowerBound {
         let steps = Double(tables.localSteps)
         let ways = links.farthest(pipelines - 1)
         let layer = tables.leastGradientBytes
-        let delays = zip(ways, links.all).map { ($0 + layer / $1) / steps }.sorted()
+        let last = links.lastLayer(pipelines - 1)
+        let delays = zip(zip(ways, links.all), last).map { max($0.0 + layer / $0.1, $1) / steps }.sorted()
         let gradients = tables.gradientBytes(0..<tables.layers) * tables.compression.gradientFactor
         let exchanged = Double(pipelines) * gradients * links.flopsForByte(partners: tables.peers - 1)
         let putOff =
@@ -258,6 +281,9 @@ extension IterationLowerBound {
         /// By peer, ascending: seconds to every other and back, or where peers exchange in levels or spread what they
         /// exchange, to every other by the shortest way.
         private var ways: [[Double]] = []
+        /// By peer, ascending: seconds until every other has the total of one layer that it has added to; empty unless exchanges
+        /// are spread.
+        private var hops: [[Double]] = []
         /// By peer: sums of its greatest bytes a second to others, the first of none.
         private var rates: [[Double]] = []
         /// Over the fastest link.
@@ -281,8 +307,12 @@ extension IterationLowerBound {
                 rates.append(sums)
             }
             if !tables.exchangeClusters.isEmpty || tables.spreadsExchange { ways = tables.shortestWays() }
+            if tables.spreadsExchange { hops = tables.twoHops }
             if count < 2 { secondsForByte = 0 }
         }
+
+        /// By peer: how long one layer's gradients take at least to so many partners, if those are the nearest ones.
+        func lastLayer(_ partners: Int) -> [Double] { hops.map { $0[min(partners, $0.count) - 1] } }
 
         /// By peer: how long the exchange with so many partners takes at least, if those are the nearest ones.
         func farthest(_ partners: Int) -> [Double] { ways.map { $0[min(partners, $0.count) - 1] } }
@@ -307,7 +337,8 @@ extension IterationLowerBound {
             let most = (0..<tables.peers).map { links in rates.map { $0[links] }.max() ?? 0 }
             return PipelineCapacity.Exchange(
                 latency: farthest(replicas.lowerBound - 1).min() ?? 0, rates: most,
-                others: (replicas.lowerBound - 1)...(replicas.upperBound - 1), spreads: tables.spreadsExchange)
+                others: (replicas.lowerBound - 1)...(replicas.upperBound - 1), spreads: tables.spreadsExchange,
+                last: lastLayer(replicas.lowerBound - 1).min() ?? 0)
         }
 
         /// The cheapest transfer of so many bytes between any two peers.
@@ -350,6 +381,43 @@ extension CostTables {
         }
         return seconds.indices.map { from in
             seconds[from].indices.filter { $0 != from }.map { seconds[from][$0] }.sorted()
+        }
+    }
+
+    /// By peer, ascending: how long it takes at least until every other peer has what it has added to the gradients of one
+    /// layer, if all peers help and slices go whole.
+    ///
+    /// Of slices x of B bytes, peer a's part from i and its total to k take x_a B (c_ia + c_ak), for links of c seconds for a
+    /// byte, and both latencies; over the link from i to k go the part of k and the total of i. So in a time τ all slices
+    /// together are at most Σ (τ − latencies) / (B seconds for a byte), over all who are near enough; the least τ for which
+    /// that is a whole is the bound.
+    var twoHops: [[Double]] {
+        let bytes = leastGradientBytes
+        return (0..<peers).map { from in
+            (0..<peers).filter { $0 != from }.map { to in
+                let direct = from * peers + to
+                var ways = [(latency: latency[direct], rate: 1 / max(secondsPerByte[direct], 1e-300))]
+                for middle in 0..<peers where middle != from && middle != to {
+                    let (first, second) = (from * peers + middle, middle * peers + to)
+                    ways.append(
+                        (
+                            latency[first] + latency[second],
+                            1 / max(secondsPerByte[first] + secondsPerByte[second], 1e-300)
+                        ))
+                }
+                ways.sort { $0.latency < $1.latency }
+                var rate = 0.0
+                var delayed = 0.0
+                var least = Double.infinity
+                for way in ways {
+                    // Whoever is farther than what the nearer ones need does not help.
+                    guard way.latency < least else { break }
+                    rate += way.rate
+                    delayed += way.rate * way.latency
+                    least = (bytes + delayed) / rate
+                }
+                return least
+            }.sorted()
         }
     }
 

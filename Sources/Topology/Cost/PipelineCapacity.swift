@@ -28,7 +28,7 @@
 ///
 /// **Spread exchange.** Where others may add up a stage's gradients (`CostTables.spreadsExchange`), these leave it over its
 /// links to all peers, and each layer's as soon as they are complete. Let x be at least the time that all its layers' take,
-/// x₁ the least layer's of the model, w₁ the least seconds of a layer's weights' gradients, and k the micro-batches
+/// x₁ the least layer's of the model, with the way of its total to other holders, w₁ the least seconds of a layer's weights' gradients, and k the micro-batches
 /// whose weights' gradients are put off beyond the last input-gradient pass: one at least, that pass's own, and no more
 /// than min(m, d). No layer's gradients are complete before k w₁ after that pass, so all of them leave after that; and
 /// the last layer's leave after all passes. Instead of x thus
@@ -86,6 +86,8 @@ struct PipelineCapacity {
         var others: ClosedRange<Int>
         /// Whether all links of a stage carry its gradients, and layers by themselves.
         var spreads = false
+        /// What the last layer of a spread exchange takes at least (x₁).
+        var last = 0.0
 
         /// Without any other pipeline.
         static let none = Exchange(latency: 0, rates: [], others: 0...0)
@@ -268,7 +270,7 @@ struct PipelineCapacity {
         var seconds = 0.0
         if exchange.spreads, let rate = exchange.rates.last {
             let bytes = tables.gradientBytes(range) * tables.compression.gradientFactor
-            seconds = exchange.latency + max(leastBytes / rate, bytes / rate - meanwhile)
+            seconds = max(exchange.last, exchange.latency + max(leastBytes / rate, bytes / rate - meanwhile))
         } else if !exchange.rates.isEmpty {
             let bytes = parameters * tables.gradientBytesPerParameter * tables.compression.gradientFactor
             let links = min(exchange.others.upperBound + cuts, range.count * exchange.others.upperBound)

@@ -38,6 +38,8 @@ struct SetCapacity {
     private let secondsPerFlop: Double
     /// By kind, ascending: seconds to every other peer by the shortest ways; empty unless exchanges are spread.
     private let ways: [[Double]]
+    /// By kind, ascending: seconds until every other peer has the total of one layer; empty unless exchanges are spread.
+    private let hops: [[Double]]
     /// The FLOPs of the weights' gradients of the layer that has the fewest, if they may be put off.
     private let leastWeightFlops: Double
     /// The optimiser's step for a layer on the fastest peer.
@@ -60,6 +62,8 @@ struct SetCapacity {
         leastWeightFlops = tables.leastBackwardFlops * weightShare
         let shortest = tables.spreadsExchange ? tables.shortestWays() : []
         ways = tables.spreadsExchange ? sets.kinds.map { shortest[$0[0]] } : []
+        let twoHops = tables.spreadsExchange ? tables.twoHops : []
+        hops = tables.spreadsExchange ? sets.kinds.map { twoHops[$0[0]] } : []
         secondsPerFlop = tables.secondsPerFlop.min() ?? 0
         optimizerSeconds =
             ((0..<tables.layers).map { tables.parameters($0..<($0 + 1)) }.min() ?? 0)
@@ -179,7 +183,11 @@ extension SetCapacity {
         let first = tables.backwardPrefix[1] * secondsPerFlop * weightShare
         let overhead = tables.taskOverheadSeconds * weightShare
         guard replicas > 1 else { return first + overhead }
-        let least = (0..<kinds).map { latency($0, replicas: replicas) + gradientBytes(0..<1) / rate(ofAll: $0) }.min()
+        let least = (0..<kinds).map {
+            max(
+                lastLayer($0, replicas: replicas),
+                latency($0, replicas: replicas) + gradientBytes(0..<1) / rate(ofAll: $0))
+        }.min()
         // Where the layer is exchanged before others the pass may go on.
         return first + (tables.spreadsExchange ? 0 : overhead) + (least ?? 0) / Double(tables.localSteps)
     }
@@ -187,6 +195,12 @@ extension SetCapacity {
     /// Until the gradients of a peer of the kind have reached so many pipelines.
     private func latency(_ kind: Int, replicas: Int) -> Double {
         tables.spreadsExchange ? ways[kind][replicas - 2] : leastLatency[kind]
+    }
+
+    /// Until other pipelines have the totals of a layer that a peer of the kind exchanges last; zero unless exchanges are
+    /// spread.
+    private func lastLayer(_ kind: Int, replicas: Int) -> Double {
+        tables.spreadsExchange ? hops[kind][replicas - 2] : 0
     }
 
     /// Bytes a second over all links of a peer of the kind.
@@ -277,7 +291,9 @@ extension SetCapacity {
                 let rates = replicas > 1 && !spreads ? rates(of: last, outside: set) : []
                 let all = spreads ? rate(ofAll: last) : 0
                 let latency = replicas > 1 ? latency(last, replicas: replicas) : 0
-                let least = spreads ? optimizer + (latency + leastBytes / all) / steps : nil
+                let least =
+                    spreads
+                    ? optimizer + max(lastLayer(last, replicas: replicas), latency + leastBytes / all) / steps : nil
                 for start in 0..<layers {
                     guard var stage = stage(last, of: set, from: start) else { continue }
                     var enters = start == 0 ? tables.microBatches : 0
