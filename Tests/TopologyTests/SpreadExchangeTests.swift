@@ -213,10 +213,49 @@ import Testing
                 let seconds = min(
                     IterationSimulator.run(layout, tables: tables).seconds,
                     IterationSimulator.run(ended, tables: tables).seconds)
-                let bound = IterationLowerBound(problem: problem, tables: tables).seconds
+                // That of plans that spread, not the lesser of two.
+                let bound = IterationLowerBound(problem: problem, tables: tables).ofForm
                 #expect(bound <= seconds * (1 + 1e-9), "seed \(seed): bound \(bound), plan \(seconds)")
             }
         }
+    }
+
+    /// Neither is any plan below the bounds of few peers, which look at divisions and skeletons, whatever the form of its exchange.
+    @Test func boundsOfFewPeersHoldForAllForms() throws {
+        var least = Double.infinity
+        for seed: UInt64 in 0..<24 {
+            var problem = Self.problem(seed: seed, peers: 4 + Int(seed % 4), layers: 3 + Int(seed % 3))
+            for index in problem.model.layers.indices {
+                problem.model.layers[index].parameters *= seed % 2 == 0 ? 1 : 30
+            }
+            problem.localSteps = seed % 5 == 0 ? 4 : 1
+            if seed % 3 == 0 {
+                problem.compression = try #require(
+                    .named("aq-sgd", activationElementBytes: 2, gradientElementBytes: 4))
+            }
+            let tables = CostTables(problem)
+            var generator = SeededGenerator(seed: seed)
+            var best = Double.infinity
+            for _ in 0..<20 {
+                guard
+                    var layout = RandomProblem.unevenLayout(of: problem, schedule: .zeroBubble, generator: &generator)
+                else { continue }
+                for style in ExchangeStyle.allowed(tables) {
+                    layout.exchange = style
+                    guard layout.fitsMemory(tables: tables) else { continue }
+                    best = min(best, IterationSimulator.run(layout, tables: tables).seconds)
+                }
+                let timed = layout.timed(tables: tables).layout
+                guard timed.fitsMemory(tables: tables) else { continue }
+                best = min(best, IterationSimulator.run(timed, tables: tables).seconds)
+            }
+            guard best.isFinite else { continue }
+            let bound = IterationLowerBound(problem: problem, tables: tables).seconds(plan: best * 2, nodes: 5_000)
+            #expect(bound <= best * (1 + 1e-9), "seed \(seed): bound \(bound), plan \(best)")
+            least = min(least, best / bound)
+        }
+        // Or the bounds would say nothing that could be wrong.
+        #expect(least < 2, "the nearest plan is \(least) times its bound")
     }
 
     /// However a layer is sliced, whoever adds a part up sends it on whole, and that takes as long as the bound says; with

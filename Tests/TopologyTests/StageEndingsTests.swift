@@ -7,9 +7,10 @@ import Testing
 @Suite struct StageEndingsTests {
     /// Four stages of whole layers of equal length, the third the last one's equal, 31 micro-batches, room for ten: passes of
     /// several stages and transfers often end at the same time.
-    private static func regional(microBatches: Int = 31) -> (CostTables, Layout) {
+    private static func regional(microBatches: Int = 31, uplink: Double? = nil) -> (CostTables, Layout) {
         var problem = CostModelTests.problem(
-            peers: 8, layers: 24, microBatches: 2 * microBatches, latency: 0.8, bytesPerSecond: 2, parameters: 1)
+            peers: 8, layers: 24, microBatches: 2 * microBatches, latency: 0.8, bytesPerSecond: 2, uplink: uplink,
+            parameters: 1)
         problem.exchangesInLevels = true
         problem.weighsSlices = true
         let tables = CostTables(problem)
@@ -79,6 +80,38 @@ import Testing
         }
         errors.sort()
         #expect(errors[errors.count / 2] < 1e-3 && errors[errors.count - 1] < 0.03, "\(errors)")
+    }
+
+    /// The same where access links are known, be they ever so fast.
+    @Test func tiesAreOrderedAlikeBehindAccessLinks() {
+        for microBatches in 8..<40 {
+            let (tables, layout) = Self.regional(microBatches: microBatches, uplink: 1e12)
+            let trace = IterationSimulator.run(layout, tables: tables)
+            let ends = PipelineRecurrence(layout.pipelines[0], schedule: .zeroBubble, tables: tables).ends(
+                microBatches: microBatches)
+            for stage in layout.pipelines[0].indices {
+                let simulated = trace.stages[0][stage].finishSeconds
+                #expect(
+                    abs(ends.finishes[stage] - simulated) < 1e-3,
+                    "\(microBatches) micro-batches, stage \(stage): \(ends.finishes[stage]), simulated \(simulated)")
+            }
+        }
+    }
+
+    /// Long pipelines with much room are not searched for ever.
+    @Test func longPipelinesAreSearchedInPart() {
+        var problem = CostModelTests.problem(
+            peers: 48, layers: 48, microBatches: 6_000, latency: 0.8, bytesPerSecond: 2, parameters: 1)
+        problem.exchangesInLevels = true
+        let tables = CostTables(problem)
+        let layout = Layout(
+            pipelines: (0..<2).map { rank in
+                (0..<24).map { Layout.Stage(peer: 24 * rank + $0, layers: (2 * $0)..<(2 * $0 + 2), depth: 2_000) }
+            }, microBatches: [3_000, 3_000], schedule: .zeroBubble)
+        let ended = StageEndings(tables: tables).applied(to: layout)
+        #expect(ended.pipelines.map { $0.map(\.layers) } == layout.pipelines.map { $0.map(\.layers) })
+        let followed = PipelineRecurrence.followed(layout.pipelines[0], microBatches: 3_000)
+        #expect(followed == 3_000 && PipelineRecurrence.followed(layout.pipelines[0], microBatches: 30_000) == 14_096)
     }
 
     /// Other schedules end as they always do.

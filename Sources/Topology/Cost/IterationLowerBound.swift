@@ -96,8 +96,8 @@ struct IterationLowerBound {
     private var fewestPeers: Int { max(problem.shape.stages ?? 1, fewestStages) }
     private var mostPipelines: Int { max(1, min(tables.microBatches, tables.peers / fewestPeers)) }
 
-    /// For plans that spread their exchange if the tables say so.
-    private var ofForm: Double {
+    /// For plans that spread their exchange if the tables say so, and only those.
+    var ofForm: Double {
         let stages = fewestPeers
         let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...mostPipelines
         // Over very many peers the simple bound must do.
@@ -433,7 +433,7 @@ extension CostTables {
     var leastGradientBytes: Double {
         let least = (0..<layers).map { layer in
             parameterPrefix[layer + 1] - parameterPrefix[layer]
-                - (layer == 0 || layer == layers - 1 ? tiedParameters : 0)
+                - (layer == 0 ? tiedParameters : 0) - (layer == layers - 1 ? tiedParameters : 0)
         }.min()
         return max(0, least ?? 0) * gradientBytesPerParameter * compression.gradientFactor
     }

@@ -162,7 +162,10 @@ package struct IterationSimulator {
 
     private init(_ layout: Layout, tables: CostTables, exchanges: Bool, grain: Double = 0) {
         self.tables = tables
-        exchange = GradientExchange(layout: layout, tables: tables)
+        var exchanged = layout
+        // Nothing need be divided where nothing is exchanged.
+        if !exchanges { exchanged.exchange = .direct }
+        exchange = GradientExchange(layout: exchanged, tables: tables)
         self.exchanges = exchanges && layout.pipelines.count > 1
         forms = self.exchanges ? exchange.segments.indices.map(exchange.form(of:)) : []
         replicas = layout.pipelines.count

@@ -21,12 +21,23 @@ struct PipelineRecurrence {
         count = pipeline.count
     }
 
+    /// How many micro-batches are followed, both runs of a long iteration together.
+    static func followed(_ pipeline: [Layout.Stage], microBatches: Int) -> Int {
+        let period = pipeline.reduce(1) { max($0, min($1.depth, microBatches)) }
+        let shortest = shortest(period: period, stages: pipeline.count)
+        return microBatches > shortest + period ? 2 * shortest + period : microBatches
+    }
+
+    private static func shortest(period: Int, stages: Int) -> Int {
+        max(3 * period + 2 * stages, exactPasses / (2 * stages))
+    }
+
     /// When each stage has done its work.
     func ends(microBatches: Int) -> StageEnds {
         var period = 1
         for stage in pipeline { period = max(period, min(stage.depth, microBatches)) }
         if schedule == .gpipe { period = 1 }
-        let shortest = max(3 * period + 2 * count, Self.exactPasses / (2 * count))
+        let shortest = Self.shortest(period: period, stages: count)
         // Without sharing, GPipe settles within a few micro-batches.
         let settlesEarly = schedule == .gpipe && !tables.sharesAccess
         guard microBatches > (settlesEarly ? 4 * count + 8 : shortest + period) else { return run(microBatches) }
@@ -150,12 +161,14 @@ extension PipelineRecurrence {
             }
             if backwards[stage] < gradients[stage], schedule != .gpipe || forwards[stage] == microBatches {
                 let at = max(free[stage], gradientAt[stage * microBatches + backwards[stage]])
-                if at <= start {
+                if at <= start + IterationSimulator.simultaneous {
                     start = at
                     kind = 2
                 }
             }
-            if schedule == .zeroBubble, weights[stage] < backwards[stage], free[stage] < start {
+            if schedule == .zeroBubble, weights[stage] < backwards[stage],
+                free[stage] + IterationSimulator.simultaneous < start
+            {
                 start = free[stage]
                 kind = 3
             }

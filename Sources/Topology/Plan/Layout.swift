@@ -52,6 +52,7 @@ package struct Layout: Hashable, Sendable {
         guard styles.count > 1, !others.isEmpty, pipelines.count > 1 else { return self }
         var best = self
         var seconds = IterationSimulator.run(self, tables: tables).seconds
+        let plain = withoutEndings
         func consider(_ other: Layout) {
             guard other.fitsMemory(tables: tables) else { return }
             let value = IterationSimulator.run(other, tables: tables).seconds
@@ -59,13 +60,13 @@ package struct Layout: Hashable, Sendable {
             best = other
             seconds = value
         }
-        for style in others {
-            var other = self
+        for style in plain == self ? others : styles {
+            var other = plain
             other.exchange = style
             consider(other)
         }
         guard endings, tables.spreadsExchange else { return best }
-        var ended = self
+        var ended = plain
         ended.exchange = .timed
         ended = StageEndings(tables: tables).applied(to: ended)
         if ended != self { consider(ended) }
@@ -76,7 +77,7 @@ package struct Layout: Hashable, Sendable {
     /// their own is chosen as well.
     func timed(tables: CostTables) -> (layout: Layout, seconds: Double) {
         let closedForm = ClosedForm(tables: tables)
-        var layout = self
+        var layout = withoutEndings
         layout.exchange = .timed
         let seconds = closedForm.seconds(layout)
         let ended = StageEndings(tables: tables).applied(to: layout)
@@ -88,8 +89,17 @@ package struct Layout: Hashable, Sendable {
     /// The layout as a search of many candidates prices it: with slices for all layers alike where tailored ones are too dear.
     func toBeSearched(tables: CostTables) -> Layout {
         guard exchange == .tailored || exchange == .timed else { return self }
-        var layout = self
+        var layout = withoutEndings
         layout.exchange = .searched(tables)
+        return layout
+    }
+
+    /// The layout with stages that end an iteration as their schedule says.
+    private var withoutEndings: Layout {
+        var layout = self
+        for rank in pipelines.indices {
+            for stage in pipelines[rank].indices { layout.pipelines[rank][stage].ending = Ending() }
+        }
         return layout
     }
 

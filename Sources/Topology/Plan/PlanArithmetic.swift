@@ -93,10 +93,9 @@ struct PlanArithmetic {
     private func alone(_ problem: PlanningProblem) -> Double {
         let tables = CostTables(problem).leavingPlain(report.layout.plainLinks)
         let finishes = report.layout.pipelines.map { $0.map { _ in 0.0 } }
-        let exchange = GradientExchange(layout: report.layout, tables: tables)
-        let ends =
-            exchange.spread.map { exchange.endsOfSpread($0, ends: finishes.map { StageEnds(finishes: $0) }) }
-            ?? exchange.ends(finishes: finishes)
+        let starts = finishes.map { StageEnds(finishes: $0) }
+        let exchange = GradientExchange(layout: report.layout, tables: tables, ends: starts)
+        let ends = exchange.spread.map { exchange.endsOfSpread($0, ends: starts) } ?? exchange.ends(finishes: finishes)
         return ends.joined().max() ?? 0
     }
 

@@ -73,7 +73,7 @@ struct IterationPlanner {
         if direct.steps <= search.steps * Self.costOfSpreading * share(direct) / (Self.shares - share(direct)) {
             let round = direct.round
             direct.advance(count)
-            if direct.round > max(round, direct.firstRounds), let best = direct.elite.first, best.seconds < adopted {
+            if direct.round > round, let best = direct.elite.first, best.seconds < adopted {
                 adopted = best.seconds
                 search.adopt(best.arrangement)
             }
@@ -113,9 +113,15 @@ struct IterationPlanner {
     /// both have slices that suit when who has its gradients.
     private func withBestExchange(_ found: Layout) -> Layout {
         var best = found.withBetterExchange(tables: tables)
-        guard !isShort, tables.spreadsExchange else { return best }
+        guard tables.spreadsExchange else { return best }
         var seconds = surcharged(best)
-        for (layout, _) in search.champions where layout.exchange == .timed {
+        // What is good for the holders alone is often better still if all help.
+        let others = (direct?.elite ?? []).prefix(isShort ? 0 : Self.directCandidates).map {
+            $0.layout.timed(tables: tables).layout
+        }
+        let timed = search.champions.map(\.layout).filter { $0.exchange == .timed }
+        for layout in timed.prefix(isShort ? 1 : timed.count) + others {
+            guard layout.fitsMemory(tables: tables) else { continue }
             let value = surcharged(layout)
             guard value < seconds else { continue }
             best = layout
@@ -179,7 +185,7 @@ struct IterationPlanner {
         if !isShort, let template = Baselines.bestTemplate(problem),
             template.trace.seconds * surcharge(template.layout) < seconds
         {
-            best = template.layout.withBetterExchange(tables: tables)
+            best = template.layout
         }
         var isOptimal = false
         if exactNodes > 0, let known = best {

@@ -34,10 +34,15 @@ extension IterationSearch {
         let state = (builder, pipelines)
         defer { (builder, pipelines) = state }
         var found: Island?
-        for index in [0, directBuilder ?? 0] {
+        for index in directBuilder.map({ [0, $0] }) ?? [0] {
             builder = index
             pipelines = []
             guard let built = build(arrangement, changed: nil) else { continue }
+            if isTimed {
+                let seconds = judgedTimed(builders[index].layout(built))
+                found = Island(start: arrangement, best: arrangement, seconds: seconds, builder: index)
+                continue
+            }
             let (layout, seconds) = price(built, of: arrangement)
             remember(layout, arrangement, seconds)
             let value = judged(layout, arrangement, seconds, index).seconds

@@ -8,19 +8,38 @@ extension IterationSearch {
     private static let stepsOfFit = 256
     private static let roundsOfFit = 10
     private static let timedChampions = 4
+    /// Islands that are judged at once: all of 64 peers, some of more, whose exchanges take longer to follow.
+    private static let leastJudged = 4
+    private static let judgedTransfers = 16 * 64 * 64
+    /// What timed slices must make of the best island to be worth candidates that are two or three times as dear; a guess.
+    private static let worthTiming = 0.99
 
     /// Whether all rounds after the first ones are priced so.
     var timesLaterRounds: Bool {
         tables.spreadsExchange && !isWarm && directBuilder == nil && builders[0].exchange.isSpread
+            && !builders[0].isRough
     }
 
-    /// Prices candidates so from now on; what islands are worth is said anew.
+    /// Prices candidates so from now on, if that makes the best of the islands better; what islands are worth is said anew then.
     mutating func beginTimed() {
-        isTimed = true
-        for index in builders.indices { builders[index].exchange = .timed }
-        for index in islands.indices {
+        let ranked = islands.indices.sorted { (islands[$0].seconds, $0) < (islands[$1].seconds, $1) }
+        let known = ranked.first.map { islands[$0].seconds } ?? .infinity
+        let judged = max(Self.leastJudged, Self.judgedTransfers / (tables.peers * tables.peers))
+        var seconds: [Int: Double] = [:]
+        var least = Double.infinity
+        for index in ranked.prefix(judged) {
             let layout = self.layout(of: islands[index])
-            islands[index].seconds = layout.map { judgedTimed($0) } ?? .infinity
+            let value = layout.map { judgedTimed($0) } ?? .infinity
+            seconds[index] = value
+            least = min(least, value)
+        }
+        isTimed = least < known * Self.worthTiming
+        isUntimed = !isTimed
+        guard isTimed else { return }
+        for index in builders.indices { builders[index].exchange = .timed }
+        // What is not judged gains as much as the best, as far as one knows.
+        for index in islands.indices {
+            islands[index].seconds = seconds[index] ?? islands[index].seconds * least / known
         }
     }
 
@@ -37,7 +56,9 @@ extension IterationSearch {
     mutating func judgedTimed(_ layout: Layout) -> Double {
         var (layout, seconds) = layout.timed(tables: tables)
         seconds *= standbys?.surcharge(layout) ?? 1
-        guard seconds.isFinite, !champions.contains(where: { $0.layout == layout }) else { return seconds }
+        guard seconds.isFinite,
+            !champions.contains(where: { $0.layout == layout || abs($0.seconds - seconds) <= 1e-9 * seconds })
+        else { return seconds }
         let position = champions.firstIndex { $0.seconds > seconds } ?? champions.count
         champions.insert((layout, seconds), at: position)
         if champions.count > Self.timedChampions { champions.removeLast() }
@@ -54,5 +75,8 @@ extension IterationSearch {
     }
 
     /// Whether slices are to be fitted again.
-    var needsFit: Bool { isTimed && step > 0 && step % Self.stepsOfFit == 0 && !pipelines.isEmpty }
+    var needsFit: Bool {
+        guard isTimed, !pipelines.isEmpty else { return false }
+        return step % Self.stepsOfFit == 0 || pipelines.count > 1 && builders[builder].closedForm.slices == nil
+    }
 }

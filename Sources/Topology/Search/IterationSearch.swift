@@ -34,6 +34,8 @@ struct IterationSearch {
     var seconds = Double.infinity
     /// Whether candidates are priced with timed slices.
     var isTimed = false
+    /// Whether it has turned out that they gain too little.
+    var isUntimed = false
     /// The best candidates so far, best first.
     private(set) var elite: [(layout: Layout, arrangement: Arrangement, seconds: Double)] = []
     private(set) var steps = 0
@@ -288,7 +290,7 @@ struct IterationSearch {
             let best = islands.map(\.seconds).min() ?? 0
             while round < firstRounds, islands[round].seconds > best * Self.hopeless { round += 1 }
         }
-        if !isTimed, round >= firstRounds, timesLaterRounds { beginTimed() }
+        if !isTimed, !isUntimed, round >= firstRounds, timesLaterRounds { beginTimed() }
         var length = isWarm ? Self.warmRoundLength : isTimed ? Self.timedRoundLength : Self.laterRoundLength
         var heat = Self.hot / 10
         if round < firstRounds {
@@ -328,6 +330,7 @@ struct IterationSearch {
             default:
                 heat = generator.index(below: 3) == 0 ? Self.hot / 3 : Self.hot
             }
+            if isTimed { heat = min(heat, Self.hot / 10) }
             if directBuilder != nil, !isWarm {
                 // What levels make dear to price is searched near the best; a direct search goes farther (`IterationPlanner`).
                 length = Self.levelRoundLength

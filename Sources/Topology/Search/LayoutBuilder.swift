@@ -139,7 +139,8 @@ struct LayoutBuilder {
     func layout(_ pipelines: [Pipeline]) -> Layout {
         let shares = shares(of: pipelines)
         var layout = Layout(pipelines: pipelines.map(\.stages), microBatches: shares, schedule: schedule)
-        layout.exchange = exchange
+        // Slices are never fitted to a candidate.
+        layout.exchange = exchange == .timed && closedForm.slices == nil ? .searched(tables) : exchange
         return layout
     }
 
@@ -177,7 +178,8 @@ struct LayoutBuilder {
     ///
     /// - Parameter rounds: in how many rounds the slices in use are changed; from nothing if there are none.
     mutating func fitSlices(to pipelines: [Pipeline], rounds: Int) -> (layout: Layout, seconds: Double) {
-        let layout = layout(pipelines)
+        var layout = layout(pipelines)
+        layout.exchange = .timed
         let known = closedForm.slices.map { ($0, rounds) }
         closedForm.slices = nil
         if let ends = ends(of: layout, pipelines, limit: .infinity) {

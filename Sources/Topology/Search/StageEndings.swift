@@ -12,6 +12,9 @@ struct StageEndings {
 
     /// Times that all stages are looked at.
     private static let sweeps = 3
+    /// Passes of pipelines that are followed for a layout, about: a tenth of a second's worth. Pipelines that have used up
+    /// their part keep the best that they have found.
+    private static let passes = 5_000_000
     /// What the mean of the stages counts beside the last one; a guess.
     private static let meanShare = 0.25
 
@@ -19,10 +22,15 @@ struct StageEndings {
     func applied(to layout: Layout) -> Layout {
         guard layout.schedule == .zeroBubble, !tables.sharesAccess else { return layout }
         var result = layout
+        let signatures = layout.pipelines.indices.map {
+            Signature(layout.pipelines[$0], microBatches: layout.microBatches[$0], tables: tables)
+        }
+        let share = Self.passes / max(1, Set(signatures).count)
         var known: [Signature: [Layout.Ending]] = [:]
         for (rank, pipeline) in layout.pipelines.enumerated() where pipeline.count > 1 {
-            let signature = Signature(pipeline, microBatches: layout.microBatches[rank], tables: tables)
-            let endings = known[signature] ?? search(pipeline, microBatches: layout.microBatches[rank])
+            let signature = signatures[rank]
+            let endings =
+                known[signature] ?? search(pipeline, microBatches: layout.microBatches[rank], passes: share)
             known[signature] = endings
             for (stage, ending) in endings.enumerated() { result.pipelines[rank][stage].ending = ending }
         }
@@ -51,8 +59,10 @@ struct StageEndings {
     }
 
     /// Stage by stage the ending with which the pipeline is best, until that changes nothing.
-    private func search(_ pipeline: [Layout.Stage], microBatches: Int) -> [Layout.Ending] {
+    private func search(_ pipeline: [Layout.Stage], microBatches: Int, passes: Int) -> [Layout.Ending] {
         var pipeline = pipeline
+        var left = passes / (PipelineRecurrence.followed(pipeline, microBatches: microBatches) * 3 * pipeline.count)
+        guard left > 1 else { return pipeline.map { _ in Layout.Ending() } }
         for index in pipeline.indices { pipeline[index].ending = Layout.Ending() }
         var best = (pipeline: pipeline, value: value(pipeline, microBatches: microBatches))
         for start in [false, true] {
@@ -69,7 +79,8 @@ struct StageEndings {
                 for index in current.indices.reversed() {
                     var next = current
                     for isPrompt in [false, true] {
-                        for count in 0...min(current[index].depth + 1, microBatches) {
+                        for count in Self.counts(upTo: min(current[index].depth + 1, microBatches)) where left > 0 {
+                            left -= 1
                             next[index].ending = Layout.Ending(forwardsFirst: count, isPrompt: isPrompt)
                             let value = value(next, microBatches: microBatches)
                             guard value < least * (1 - 1e-12) else { continue }
@@ -84,6 +95,19 @@ struct StageEndings {
         }
         return best.pipeline.map(\.ending)
     }
+
+    /// All small numbers, and fewer of the larger ones.
+    private static func counts(upTo most: Int) -> [Int] {
+        var counts: [Int] = []
+        var next = 0
+        while next <= most {
+            counts.append(next)
+            next += max(1, next / fineCounts)
+        }
+        return counts
+    }
+
+    private static let fineCounts = 12
 
     /// Seconds that grow with when the stages begin to exchange and when they end.
     private func value(_ pipeline: [Layout.Stage], microBatches: Int) -> Double {
