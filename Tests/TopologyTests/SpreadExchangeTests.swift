@@ -30,6 +30,9 @@ import Testing
         return (problem, layout)
     }
 
+    /// Random layouts to look at: fewer where slices are fitted.
+    private static func seeds(_ exchange: ExchangeStyle) -> UInt64 { exchange == .timed ? 50 : 120 }
+
     /// Four peers with equal links, two stages: every pair of peers carries a quarter of what each of them holds, twice, where
     /// holders alone would send halves over one link in three. V = 40 bytes at 10 bytes/s.
     @Test func allLinksCarryGradients() throws {
@@ -77,7 +80,7 @@ import Testing
         [ExchangeStyle.spread, .tailored, .timed])
     func closedFormFollowsTheSimulator(schedule: PlanSchedule, exchange: ExchangeStyle) {
         var errors: [Double] = []
-        for seed: UInt64 in 0..<120 {
+        for seed: UInt64 in 0..<Self.seeds(exchange) {
             guard let (problem, layout) = Self.layout(seed: seed, schedule: schedule, exchange: exchange) else {
                 continue
             }
@@ -86,7 +89,7 @@ import Testing
             errors.append(abs(ClosedForm(tables: tables).seconds(layout) / simulated - 1))
         }
         errors.sort()
-        #expect(errors.count > 60)
+        #expect(errors.count > Self.seeds(exchange) / 2)
         #expect(errors[errors.count / 2] < 1e-4, "\(errors)")
         // Slices that suit a timeline suffer more from what the closed form does not know of it.
         #expect(errors[errors.count * 95 / 100] < (exchange == .timed ? 0.05 : 0.03), "\(errors)")
@@ -97,7 +100,7 @@ import Testing
     func closedFormFollowsTheSimulatorForUnevenPipelines(exchange: ExchangeStyle) throws {
         var errors: [Double] = []
         var lengths: Set<Int> = []
-        for seed: UInt64 in 0..<120 {
+        for seed: UInt64 in 0..<Self.seeds(exchange) {
             var problem = Self.problem(seed: seed)
             problem.compression = try #require(
                 .named("aq-sgd", activationElementBytes: 2, gradientElementBytes: 4))
@@ -117,9 +120,11 @@ import Testing
             errors.append(abs(ClosedForm(tables: plain).seconds(layout) / simulated - 1))
         }
         errors.sort()
-        #expect(errors.count > 60 && lengths.contains(1) && lengths.count > 2, "\(errors.count) of \(lengths)")
+        #expect(
+            errors.count > Self.seeds(exchange) / 2 && lengths.contains(1) && lengths.count > 2,
+            "\(errors.count) of \(lengths)")
         #expect(errors[errors.count / 2] < 1e-3, "\(errors)")
-        #expect(errors[errors.count * 95 / 100] < 0.03, "\(errors)")
+        #expect(errors[errors.count * 95 / 100] < (exchange == .timed ? 0.05 : 0.03), "\(errors)")
     }
 
     /// Also where the search does not know tailored slices.
@@ -223,7 +228,7 @@ import Testing
     /// Neither is any plan below the bounds of few peers, which look at divisions and skeletons, whatever the form of its exchange.
     @Test func boundsOfFewPeersHoldForAllForms() throws {
         var least = Double.infinity
-        for seed: UInt64 in 0..<24 {
+        for seed: UInt64 in 0..<15 {
             var problem = Self.problem(seed: seed, peers: 4 + Int(seed % 4), layers: 3 + Int(seed % 3))
             for index in problem.model.layers.indices {
                 problem.model.layers[index].parameters *= seed % 2 == 0 ? 1 : 30

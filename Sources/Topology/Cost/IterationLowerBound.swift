@@ -34,7 +34,7 @@
 struct IterationLowerBound {
     let problem: PlanningProblem
     let tables: CostTables
-    /// Whether many numbers of pipelines are looked at together, for somebody who waits: a hundredth of a second for 64 peers
+    /// Whether many numbers of pipelines are looked at together, for somebody who waits: some hundredths of a second for 64 peers
     /// rather than two tenths, and up to 1 % less.
     var isRough = false
 

@@ -59,8 +59,12 @@ struct IterationSearch {
     private static let warmRoundLength = 3
     /// The same for exchanges in levels, whose candidates are several times as dear.
     private static let levelRoundLength = 4
-    /// The same for candidates priced with timed slices.
-    private static let timedRoundLength = 1
+    /// The same for candidates priced with timed slices, among few peers and among many, where such candidates are dear and
+    /// rounds stay near the best. Of eleven problems of twelve peers three gained 0.4 to 2.7 % by long and hot rounds, at 64
+    /// peers none.
+    private static let timedRoundLength = 8
+    private static let dearRoundLength = 1
+    private static let dearPeers = 16
     /// Islands that get one of the first longer rounds each, where candidates are dear.
     private static let knownIslands = 3
     /// How much slower than the best an island may be to get a longer round before the best gets another; a longer round gains
@@ -290,8 +294,9 @@ struct IterationSearch {
             let best = islands.map(\.seconds).min() ?? 0
             while round < firstRounds, islands[round].seconds > best * Self.hopeless { round += 1 }
         }
+        let timedLength = tables.peers > Self.dearPeers ? Self.dearRoundLength : Self.timedRoundLength
         if !isTimed, !isUntimed, round >= firstRounds, timesLaterRounds { beginTimed() }
-        var length = isWarm ? Self.warmRoundLength : isTimed ? Self.timedRoundLength : Self.laterRoundLength
+        var length = isWarm ? Self.warmRoundLength : isTimed ? timedLength : Self.laterRoundLength
         var heat = Self.hot / 10
         if round < firstRounds {
             // Structured starts are easily spoilt: their first round is a cool one.
@@ -330,7 +335,7 @@ struct IterationSearch {
             default:
                 heat = generator.index(below: 3) == 0 ? Self.hot / 3 : Self.hot
             }
-            if isTimed { heat = min(heat, Self.hot / 10) }
+            if isTimed, tables.peers > Self.dearPeers { heat = min(heat, Self.hot / 10) }
             if directBuilder != nil, !isWarm {
                 // What levels make dear to price is searched near the best; a direct search goes farther (`IterationPlanner`).
                 length = Self.levelRoundLength
