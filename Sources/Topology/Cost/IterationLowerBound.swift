@@ -34,8 +34,8 @@
 struct IterationLowerBound {
     let problem: PlanningProblem
     let tables: CostTables
-    /// Whether many numbers of pipelines are looked at together, for somebody who waits: some hundredths of a second for 64 peers
-    /// rather than two tenths, and up to 1 % less.
+    /// Whether many numbers of pipelines are looked at together, for somebody who waits: a fraction of the time for 64 peers,
+    /// and up to 1 % less.
     var isRough = false
 
     /// Halvings of the interval in which a bound is sought: to a relative 1e-12.

@@ -25,8 +25,7 @@ struct SpreadExchange {
         known: LayerSlices? = nil
     ) {
         guard let figures = tables.spreadFigures else { return nil }
-        var isUsed = Array(repeating: false, count: tables.peers)
-        for pipeline in layout.pipelines { for stage in pipeline { isUsed[stage.peer] = true } }
+        let isUsed = layout.isUsed(of: tables.peers)
         if let known {
             slices = pieces.map { known.slices(of: $0, among: isUsed) }
             adders = slices.map { slices in slices.indices.filter { slices[$0] > 0 } }
@@ -80,17 +79,19 @@ struct SpreadExchange {
             ?? zip(layout.pipelines, layout.microBatches).map {
                 PipelineRecurrence($0, schedule: layout.schedule, tables: tables).ends(microBatches: $1)
             }
+        let equal = 1 / Double(max(1, isUsed.count { $0 }))
         let timed = TimedSlices(
             recurrence: SpreadRecurrence(layout, pieces: pieces, ends: ends, tables: tables, figures),
             tailored: tailored, groups: groupOfPiece,
-            smallest: TailoredSlices.smallest / Double(max(1, isUsed.count { $0 })))
+            smallest: TailoredSlices.smallest * equal)
         guard let fitted else { return timed.slices(from: slices) }
         var start = slices
-        let equal = isUsed.map { $0 ? 1 / Double(max(1, isUsed.count { $0 })) : 0 }
         for (piece, group) in zip(pieces, groupOfPiece) {
             let known = fitted.slices.slices(of: piece, among: isUsed)
             // Whoever has had no slice may get one.
-            start[group] = zip(known, equal).map { (1 - LayerSlices.renewed) * $0 + LayerSlices.renewed * $1 }
+            start[group] = zip(known, isUsed).map {
+                (1 - LayerSlices.renewed) * $0 + LayerSlices.renewed * ($1 ? equal : 0)
+            }
         }
         tailored.fit(&start)
         return timed.slices(from: start, rounds: fitted.rounds)
@@ -103,8 +104,7 @@ struct SpreadExchange {
         _ layout: Layout, ends: [StageEnds], tables: CostTables, from known: (slices: LayerSlices, rounds: Int)?
     ) -> LayerSlices? {
         guard let figures = tables.spreadFigures, layout.pipelines.count > 1 else { return nil }
-        var isUsed = Array(repeating: false, count: tables.peers)
-        for peer in layout.peers { isUsed[peer] = true }
+        let isUsed = layout.isUsed(of: tables.peers)
         let pieces = pieces(of: layout, tables)
         let slices = tailored(
             layout, pieces: pieces, isUsed: isUsed, ends: ends, tables: tables, figures, fitted: known)

@@ -117,4 +117,11 @@ package struct Layout: Hashable, Sendable {
 
     /// The peers that hold a stage, in pipeline order.
     package var peers: [Int] { pipelines.flatMap { $0.map(\.peer) } }
+
+    /// By peer of so many: whether it holds a stage.
+    func isUsed(of count: Int) -> [Bool] {
+        var isUsed = Array(repeating: false, count: count)
+        for pipeline in pipelines { for stage in pipeline { isUsed[stage.peer] = true } }
+        return isUsed
+    }
 }

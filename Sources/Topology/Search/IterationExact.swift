@@ -191,7 +191,7 @@ struct IterationExact {
         }
     }
 
-    /// Simulations that take as long as to fit timed slices.
+    /// Simulations that take as long as to fit timed slices; a guess.
     private static let simulationsOfFit = 8
 
     /// Takes from the limit what simulating a plan costs: a stage for every pass and every message, which took 2 to 4 µs, as

@@ -11,15 +11,10 @@ extension IterationSearch {
     /// Takes the best of the round that has ended into its island.
     mutating func keepRoundBest() {
         guard let roundBest else { return }
-        if isTimed {
-            let seconds = judgedTimed(roundBest.layout)
-            guard seconds < islands[island].seconds else { return }
-            islands[island].best = roundBest.arrangement
-            islands[island].seconds = seconds
-            islands[island].builder = builder
-            return
-        }
-        let found = judged(roundBest.layout, roundBest.arrangement, roundBest.seconds, builder)
+        let found =
+            isTimed
+            ? (best: roundBest.arrangement, seconds: judgedTimed(roundBest.layout), builder: builder)
+            : judged(roundBest.layout, roundBest.arrangement, roundBest.seconds, builder)
         // What an island is worth before its first round is the closed form's word.
         if found.seconds < islands[island].seconds || directBuilder != nil && round <= firstRounds {
             islands[island].best = found.best

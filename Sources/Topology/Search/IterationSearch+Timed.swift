@@ -4,7 +4,7 @@
 /// slices that suit the arrangement from which they come, which are fitted to it now and then in a few rounds; the best of a
 /// round is judged with slices of its own.
 extension IterationSearch {
-    /// Candidates between fits, and rounds of a fit; chosen so that fits take about a tenth of the time.
+    /// Candidates between fits, and rounds of a fit; so that fits take about a tenth of the time, reckoned.
     private static let stepsOfFit = 256
     private static let roundsOfFit = 10
     private static let timedChampions = 4

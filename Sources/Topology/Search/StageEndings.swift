@@ -12,7 +12,7 @@ struct StageEndings {
 
     /// Times that all stages are looked at.
     private static let sweeps = 3
-    /// Passes of pipelines that are followed for a layout, about: a tenth of a second's worth. Pipelines that have used up
+    /// Passes of pipelines that are followed for a layout, about; a guess at what is worth its time. Pipelines that have used up
     /// their part keep the best that they have found.
     private static let passes = 5_000_000
     /// What the mean of the stages counts beside the last one; a guess.
