@@ -5,10 +5,13 @@ import Testing
 
 /// The bound over divisions of few peers: never above a plan, and nearer than the bounds that take every link for the best.
 struct PartitionBoundTests {
+    /// Of plans that spread their exchange and those that do not the lesser.
     private static func bound(_ problem: PlanningProblem, replicas: Int, high: Double) throws -> Double {
-        let partitions = try #require(
-            PartitionBound(problem, tables: CostTables(problem), nodes: 20_000))
-        return partitions.seconds(replicas: replicas, low: 0, high: high)
+        let tables = CostTables(problem)
+        return try [tables, tables.withoutSpreading].map {
+            let partitions = try #require(PartitionBound(problem, tables: $0, nodes: 800))
+            return partitions.seconds(replicas: replicas, low: 0, high: high)
+        }.min() ?? 0
     }
 
     /// No layout, good or bad, under any schedule, is faster than what is said of its number of pipelines: with all cut alike
@@ -63,7 +66,7 @@ struct PartitionBoundTests {
                 problem, options: PlannerOptions(seed: 1, budget: 60, exactNodes: 2_000_000))
             #expect(report.isOptimal)
             let bound = IterationLowerBound(problem: problem, tables: CostTables(problem)).seconds(
-                plan: 2 * report.objectiveSeconds, nodes: 200_000)
+                plan: 2 * report.objectiveSeconds, nodes: 500)
             #expect(bound <= report.objectiveSeconds)
         }
     }
@@ -81,7 +84,7 @@ struct PartitionBoundTests {
             let tables = CostTables(problem)
             #expect(tables.spreadsExchange)
             let bound = IterationLowerBound(problem: problem, tables: tables).seconds(
-                plan: 2 * plain.objectiveSeconds, nodes: 20_000)
+                plan: 2 * plain.objectiveSeconds, nodes: 400)
             #expect(bound <= plain.objectiveSeconds, "seed \(seed)")
             #expect(bound > 0.2 * plain.objectiveSeconds, "seed \(seed): \(bound) of \(plain.objectiveSeconds)")
         }
@@ -145,6 +148,63 @@ struct PartitionBoundTests {
         let bound = IterationLowerBound(problem: problem, tables: tables).seconds
         #expect(bound >= (4.0 / 3 + bytes / 1.5e3) * (1 - 1e-6))
         #expect(bound < (4.0 / 3 + bytes / 1.5e3) * 1.001)
+    }
+
+    /// What three pipelines of one peer each add up: each pair of links carries two parts, so all together one and a half times what a
+    /// pair carries; with holders alone four messages go over six links, and two of them after the last pipeline's gradients.
+    @Test func crossingLinksCarryWhatWindowsAllow() throws {
+        var problem = RandomProblem.make(seed: 1, peers: 3, layers: 1, microBatches: 3)
+        for source in 0..<3 {
+            problem.graph.nodes[source].flopsPerSecond = 1e12 * Double(1 + source)
+            for target in 0..<3 where target != source {
+                problem.graph.setLink(from: source, to: target, latency: .measured(1), bytesPerSecond: .measured(1e3))
+            }
+        }
+        problem.exchangesInLevels = true
+        let spread = CostTables(problem)
+        func part(_ tables: CostTables, _ windows: [Double]) throws -> Double {
+            let sets = try #require(PeerSets(tables, limit: 100))
+            let capacity = SetCapacity(problem, tables: tables, sets: sets)
+            return CrossingLinks(capacity, chosen: sets.strides).part(windows: windows) * tables.gradientBytes(0..<1)
+        }
+        #expect(abs(try part(spread, [11, 11, 11]) - 1.5 * 10e3) < 1e-6)
+        // The pipeline with the short window is in two pairs, which cover all.
+        #expect(abs(try part(spread, [11, 11, 3]) - 2 * 2e3) < 1e-6)
+        let holders = spread.withoutSpreading
+        #expect(abs(try part(holders, [11, 11, 11]) - 60e3 / 4) < 1e-6)
+        #expect(abs(try part(holders, [11, 11, 3]) - 2 * 2e3) < 1e-6)
+    }
+
+    /// A pipeline's gradients leave its peers after all have worked: two pipelines of two stages, fast links within them and slow
+    /// ones between, over which a quarter of the bytes takes a second.
+    @Test func gradientsLeaveAPipeline() throws {
+        var problem = RandomProblem.make(seed: 1, peers: 4, layers: 2, microBatches: 20, memoryBytes: 2e7)
+        let layer = ModelProfile.Layer(
+            parameters: 1e6, forwardFlops: 1e9, backwardFlops: 2e9, activationBytes: 1, activationGradientBytes: 1,
+            storedBytes: 1e6)
+        problem.model.layers = [layer, layer]
+        problem.model.tiedParameters = 0
+        problem.shape = PlanningProblem.Shape(stages: 2, replicas: 2)
+        let bytes = CostTables(problem).gradientBytes(0..<2)
+        for source in 0..<4 {
+            problem.graph.nodes[source].flopsPerSecond = 1e9
+            for target in 0..<4 where target != source {
+                let isNear = source / 2 == target / 2
+                problem.graph.setLink(
+                    from: source, to: target, latency: .measured(0),
+                    bytesPerSecond: .measured(isNear ? 1e12 : bytes / 4))
+            }
+        }
+        problem.exchangesInLevels = true
+        problem.weighsSlices = true
+        let report = try Planner.plan(problem, options: PlannerOptions(seed: 1, budget: 500, exactNodes: 0))
+        let bound = try Self.bound(problem, replicas: 2, high: 2 * report.objectiveSeconds)
+        // Ten micro-batches of three seconds a stage; what memory lets a stage put off is known not to be done.
+        let tables = CostTables(problem)
+        let depth = Double(tables.depthThatFits(0..<1, on: 0))
+        #expect(depth < 5)
+        #expect(bound <= report.objectiveSeconds)
+        #expect(bound > (10 * 3 - depth * 2 + 1) * 0.98, "\(bound) s, plan \(report.objectiveSeconds) s")
     }
 
     /// Twelve peers of five regions: a pipeline of more than three stages leaves its region.

@@ -49,7 +49,7 @@ struct IterationLowerBound {
 
     /// With the divisions and skeletons of few peers, and up to `plan`, the time of a plan that is known.
     ///
-    /// - Parameter nodes: parts of divisions to look at for every number of pipelines.
+    /// - Parameter nodes: what to spend on every number of pipelines, in skeletons and divisions.
     func seconds(plan: Double, nodes: Int) -> Double {
         let spread = searched(plan: plan, nodes: nodes)
         guard let unspread else { return spread }
@@ -70,9 +70,10 @@ struct IterationLowerBound {
 
     private func searched(plan: Double, nodes: Int) -> Double {
         let known = ofForm
-        guard known < plan, nodes > 0, let partitions = PartitionBound(problem, tables: tables, nodes: nodes) else {
-            return known
-        }
+        guard known < plan, nodes > 0,
+            let partitions = PartitionBound(
+                problem, tables: tables, nodes: min(nodes, Self.mostNodes) * Self.divisionsForNode)
+        else { return known }
         var best = plan
         let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...mostPipelines
         for count in replicas {
@@ -82,7 +83,7 @@ struct IterationLowerBound {
             bound = partitions.seconds(replicas: count, low: bound, high: best)
             if count > 1, !tables.spreadsExchange {
                 let skeletons = SkeletonBound(
-                    problem, tables: tables, replicas: count, nodes: nodes * Self.skeletonsForDivision)
+                    problem, tables: tables, replicas: count, nodes: min(nodes, Self.mostNodes) * Self.skeletonsForNode)
                 bound = skeletons.seconds(low: bound, high: best)
             }
             best = min(best, bound)
@@ -90,8 +91,10 @@ struct IterationLowerBound {
         return max(known, best)
     }
 
-    /// Parts of skeletons that are looked at for one of a division; a guess at what is worth its time.
-    private static let skeletonsForDivision = 4
+    /// Parts of skeletons and of divisions that are looked at for a node; a guess at what is worth its time.
+    private static let skeletonsForNode = 4
+    private static let divisionsForNode = 48
+    private static let mostNodes = 1_000_000_000
 
     private var fewestPeers: Int { max(problem.shape.stages ?? 1, fewestStages) }
     private var mostPipelines: Int { max(1, min(tables.microBatches, tables.peers / fewestPeers)) }

@@ -38,12 +38,54 @@ struct PartitionBound {
     }
 
     private mutating func suffices(_ time: Double, _ replicas: Int) -> Bool {
-        let capacities = capacity.capacities(time: time, replicas: replicas)
+        let leaving = (0..<sets.count).map { capacity.leavingSeconds($0, replicas: replicas) }
+        var allowance = SetAllowance(capacity, time: time, replicas: replicas)
+        let capacities = allowance.ofAll(leaving: leaving.dropFirst().min() ?? 0)
         let best = knapsack(capacities, replicas: replicas)
         guard best[replicas][sets.all] >= tables.microBatches else { return false }
-        guard replicas > 1, !tables.spreadsExchange else { return true }
-        var exchange = PartitionExchange(capacity, replicas: replicas, time: time)
-        return divide(sets.all, among: replicas, chosen: [], sum: 0, capacities, best, &exchange)
+        var test = Test(
+            capacities: capacities, leaving: leaving, allowance: allowance,
+            exchange: DivisionExchange(capacity, allowance: allowance, time: time))
+        if !tables.spreadsExchange { test.holders = PartitionExchange(capacity, replicas: replicas, time: time) }
+        return divide(sets.all, among: replicas, chosen: [], sum: 0, best, &test)
+    }
+
+    /// What the parts of a division and then the whole are tested with.
+    private struct Test {
+        /// By set: the most micro-batches of a pipeline whose gradients leave it as soon as any set's; once looked at, as soon as
+        /// its own can.
+        private(set) var capacities: [Int]
+        private let leaving: [Double]
+        private var isExact: [Bool]
+        private var allowance: SetAllowance
+        private var exchange: DivisionExchange
+        /// If only holders of a layer exchange its gradients.
+        var holders: PartitionExchange?
+
+        init(capacities: [Int], leaving: [Double], allowance: SetAllowance, exchange: DivisionExchange) {
+            self.capacities = capacities
+            self.leaving = leaving
+            self.allowance = allowance
+            self.exchange = exchange
+            isExact = Array(repeating: false, count: capacities.count)
+        }
+
+        /// The most micro-batches of a set by itself.
+        mutating func capacity(_ set: Int, nodes: inout Int) -> Int {
+            guard !isExact[set], capacities[set] > 0 else { return capacities[set] }
+            isExact[set] = true
+            let seconds = leaving[set]
+            capacities[set] = seconds.isFinite ? allowance.of(set, window: seconds...Double.infinity, nodes: &nodes) : 0
+            return capacities[set]
+        }
+
+        mutating func suffices(_ chosen: [Int], nodes: inout Int) -> Bool {
+            guard chosen.count > 1 else { return true }
+            guard exchange.suffices(chosen, nodes: &nodes) else { return false }
+            guard holders != nil, nodes > 0 else { return true }
+            nodes -= PartitionBound.costOfDivision
+            return holders?.suffices(chosen, capacities: capacities) ?? true
+        }
     }
 
     /// By pipelines and set: the most micro-batches of so many pipelines of peers of the set; zero if there are too few.
@@ -71,21 +113,19 @@ struct PartitionBound {
     /// Whether a division of peers of a set among so many pipelines could do what the chosen ones leave. Pipelines may change
     /// places, so that only descending numbers are looked at.
     private mutating func divide(
-        _ rest: Int, among left: Int, chosen: [Int], sum: Int, _ capacities: [Int], _ best: [[Int]],
-        _ exchange: inout PartitionExchange
+        _ rest: Int, among left: Int, chosen: [Int], sum: Int, _ best: [[Int]], _ test: inout Test
     ) -> Bool {
-        guard left > 0 else {
-            nodes -= Self.costOfDivision
-            return exchange.suffices(chosen, capacities: capacities)
-        }
-        for part in sets.parts(of: rest) where part <= chosen.last ?? part && capacities[part] > 0 {
+        guard left > 0 else { return test.suffices(chosen, nodes: &nodes) }
+        for part in sets.parts(of: rest) where part <= chosen.last ?? part && test.capacities[part] > 0 {
             nodes -= 1
             guard nodes > 0 else { return true }
             let others = best[left - 1][rest - part]
-            guard left == 1 || others > 0, sum + capacities[part] + others >= tables.microBatches else { continue }
+            let needed = tables.microBatches - sum - others
+            guard left == 1 || others > 0, test.capacities[part] >= needed,
+                test.capacity(part, nodes: &nodes) >= needed
+            else { continue }
             if divide(
-                rest - part, among: left - 1, chosen: chosen + [part], sum: sum + capacities[part], capacities, best,
-                &exchange)
+                rest - part, among: left - 1, chosen: chosen + [part], sum: sum + test.capacities[part], best, &test)
             {
                 return true
             }

@@ -11,6 +11,13 @@
 /// 4. a + r + (m − 1) t + u + x₀: the link from the stage before carries one tensor after the other (t in the slower
 ///    direction), and a last micro-batch still goes through all layers from here and back (u).
 ///
+/// 5. a + m f + (m − d)⁺ b + u' + y: when the stage lets its last micro-batch go forwards, all but d are done with, and that one
+///    has the layers after it before it (u' seconds). No stage has all of its gradients before, and what a pipeline adds
+///    to the sums leaves its peers after that, or else their totals do: y seconds for the bytes of the whole model over all links
+///    to other peers;
+/// 6. a + (m − 1) t' + u'' + y: the same of the last micro-batch to come over the link, after the others (t' each), with the
+///    stage's own layers still before it (u'').
+///
 /// The most micro-batches of a set follow by dynamic programming over (set, last peer, layers done): the greatest of the
 /// least of what the stages and links allow. What is chosen for the two figures may be different orders, so it is a bound.
 ///
@@ -47,10 +54,22 @@ struct SetCapacity {
     /// By set, kind of the last peer and its first layer: a, and a + r.
     private var arrivals: [Double]
     private var loops: [Double]
+    /// By kind, first layer and end of a stage: what it takes there.
+    private var figures: [Figures] = []
+    /// The most layers that any peer has room for.
+    private(set) var mostLayers = 0
+    /// By layer: one micro-batch forwards through it and those after it, on the fastest peers.
+    private var ahead: [Double] = []
+    /// By kinds and boundary: seconds of a tensor forwards, and in the slower direction.
+    private var forwardTransfer: [Double] = []
+    private var transfer: [Double] = []
     /// By first layer: one micro-batch through the layers from there and back, on the fastest peers and without links.
     private var through: [Double] = []
     /// By kind and boundary: over the best link and back.
     private var beyond: [Double] = []
+    /// By set and kind of the peer before it: the hops through all of the set, and the same there and back.
+    private var onward: [Double]
+    private var around: [Double]
 
     init(_ problem: PlanningProblem, tables: CostTables, sets: PeerSets) {
         self.tables = tables
@@ -70,6 +89,8 @@ struct SetCapacity {
             * CostTables.optimizerFlopsPerParameter * secondsPerFlop
         arrivals = Array(repeating: .infinity, count: sets.count * sets.kinds.count * tables.layers)
         loops = arrivals
+        onward = Array(repeating: 0, count: sets.count * sets.kinds.count)
+        around = onward
         for (from, source) in sets.kinds.enumerated() {
             for (to, target) in sets.kinds.enumerated() {
                 let other = from == to ? target.dropFirst().first : target[0]
@@ -96,7 +117,59 @@ struct SetCapacity {
             }
             beyond.append(0)
         }
+        for kind in 0..<kinds {
+            for start in 0..<layers {
+                for end in 0...layers { figures.append(figures(kind, start..<max(start, end))) }
+            }
+        }
+        ahead = tables.forwardPrefix.map { (tables.forwardPrefix[layers] - $0) * secondsPerFlop }
+        for from in 0..<kinds {
+            for to in 0..<kinds {
+                for boundary in 0...layers {
+                    let there = forwardHop(from, to, boundary).transfer
+                    forwardTransfer.append(max(there, 1e-12))
+                    transfer.append(max(there, backwardHop(to, from, boundary).transfer, 1e-12))
+                }
+            }
+        }
+        mostLayers =
+            (0..<layers).flatMap { start in
+                (0...layers).filter { end in
+                    (0..<kinds).contains { figures[($0 * layers + start) * (layers + 1) + end].depth > 0 }
+                }.map { $0 - start }
+            }.max() ?? 0
         follow()
+        goOnward()
+    }
+
+    /// What is known of a stage of some layers on a peer of a kind.
+    private struct Figures {
+        /// Seconds of its passes.
+        var pass = 0.0
+        var back = 0.0
+        /// The micro-batches that its peer has room for.
+        var depth = 0
+        /// One of them there and back, with the best hop after it.
+        var cycle = 0.0
+        /// The passes of a micro-batch during which layers may be exchanged.
+        var hidden = 0.0
+    }
+
+    private func figures(_ kind: Int, _ range: Range<Int>) -> Figures {
+        guard !range.isEmpty else { return Figures() }
+        let peer = sets.kinds[kind][0]
+        let end = range.upperBound
+        let pass = tables.forwardSeconds(range, on: peer)
+        let back = tables.backwardSeconds(range, on: peer)
+        let least = leastWeightFlops * tables.secondsPerFlop[peer]
+        return Figures(
+            pass: pass, back: back, depth: tables.depthThatFits(range, on: peer),
+            cycle: pass + back + through[end] + beyond[kind * (layers + 1) + end],
+            hidden: (back * weightShare - least) / Double(tables.localSteps))
+    }
+
+    private func figures(_ stage: Stage) -> Figures {
+        figures[(stage.kind * layers + stage.range.lowerBound) * (layers + 1) + stage.range.upperBound]
     }
 
     typealias Hop = (seconds: Double, transfer: Double)
@@ -162,20 +235,51 @@ struct SetCapacity {
 }
 
 extension SetCapacity {
+    /// Finds the hops through all sets, ascending, so that a set's parts come first.
+    private mutating func goOnward() {
+        let inside = 1..<max(2, layers)
+        var forward: [Double] = []
+        var back: [Double] = []
+        for from in 0..<kinds {
+            for to in 0..<kinds {
+                forward.append(inside.map { forwardHop(from, to, $0).seconds }.min() ?? 0)
+                back.append(inside.map { backwardHop(from, to, $0).seconds }.min() ?? 0)
+            }
+        }
+        for set in 1..<sets.count {
+            for from in 0..<kinds {
+                var least = (there: Double.infinity, back: Double.infinity)
+                for to in 0..<kinds where sets.number(of: to, in: set) > 0 {
+                    let rest = (set - sets.strides[to]) * kinds + to
+                    let hop = forward[from * kinds + to]
+                    least.there = min(least.there, hop + onward[rest])
+                    least.back = min(least.back, hop + back[to * kinds + from] + around[rest])
+                }
+                (onward[set * kinds + from], around[set * kinds + from]) = least
+            }
+        }
+    }
+
     /// The last stage of a pipeline of some peers, or of the first of its stages.
     struct Stage {
         var kind: Int
         var range: Range<Int>
         var arrival: Double
         var loop: Double
+        /// The hops after it at least, and those there and back; zero if it is not known who comes.
+        var onward = 0.0
+        var around = 0.0
     }
 
     /// The stage of a peer of `kind` that comes last of the set's peers; `nil` if no order and cuts lead there.
-    func stage(_ kind: Int, of set: Int, from start: Int) -> Stage? {
+    ///
+    /// - Parameter after: the peers that come after it, if that is known.
+    func stage(_ kind: Int, of set: Int, from start: Int, after: Int = 0) -> Stage? {
         let position = (set * kinds + kind) * layers + start
         guard arrivals[position] < .infinity else { return nil }
         return Stage(
-            kind: kind, range: start..<(start + 1), arrival: arrivals[position], loop: loops[position])
+            kind: kind, range: start..<(start + 1), arrival: arrivals[position], loop: loops[position],
+            onward: onward[after * kinds + kind], around: around[after * kinds + kind])
     }
 
     /// What follows at least when the last gradient has come back to the first stage (x₀).
@@ -193,18 +297,18 @@ extension SetCapacity {
     }
 
     /// Until the gradients of a peer of the kind have reached so many pipelines.
-    private func latency(_ kind: Int, replicas: Int) -> Double {
+    func latency(_ kind: Int, replicas: Int) -> Double {
         tables.spreadsExchange ? ways[kind][replicas - 2] : leastLatency[kind]
     }
 
     /// Until other pipelines have the totals of a layer that a peer of the kind exchanges last; zero unless exchanges are
     /// spread.
-    private func lastLayer(_ kind: Int, replicas: Int) -> Double {
+    func lastLayer(_ kind: Int, replicas: Int) -> Double {
         tables.spreadsExchange ? hops[kind][replicas - 2] : 0
     }
 
     /// Bytes a second over all links of a peer of the kind.
-    private func rate(ofAll kind: Int) -> Double {
+    func rate(ofAll kind: Int) -> Double {
         (0..<kinds).reduce(0) { sum, other in
             sum + rate[kind * kinds + other] * Double(sets.counts[other] - (other == kind ? 1 : 0))
         }
@@ -224,32 +328,30 @@ extension SetCapacity {
     ///
     /// - Parameter last: what the exchange of one layer takes, if others may be exchanged before the last pass ends.
     func most(_ stage: Stage, exchange: Double, last: Double? = nil, closing: Double, time: Double) -> Int {
+        let figures = figures(stage)
+        let depth = Double(figures.depth)
         let own = time - stage.arrival - (last ?? exchange)
-        let peer = sets.kinds[stage.kind][0]
-        let depth = tables.depthThatFits(stage.range, on: peer)
         guard own > 0, depth > 0 else { return 0 }
-        let pass = tables.forwardSeconds(stage.range, on: peer)
-        let back = tables.backwardSeconds(stage.range, on: peer)
-        var most = own / (pass + back)
-        let end = stage.range.upperBound
-        let cycle = pass + back + through[end] + beyond[stage.kind * (layers + 1) + end]
-        let weights = back * weightShare
+        let work = figures.pass + figures.back
+        var most = own / work
         var round = own
         if last != nil {
-            // A micro-batch's passes during which layers may be exchanged.
-            let hidden = (weights - leastWeightFlops * tables.secondsPerFlop[peer]) / Double(tables.localSteps)
+            let hidden = figures.hidden
             let begun = time - stage.arrival - exchange
             guard begun > 0 else { return 0 }
-            let short = begun / (pass + back - hidden)
-            most = min(most, short <= Double(depth) ? short : (begun + Double(depth) * hidden) / (pass + back))
+            let short = begun / (work - hidden)
+            most = min(most, short <= depth ? short : (begun + depth * hidden) / work)
             round = min(own, begun + hidden)
         }
-        most = min(most, Double(depth) * (round / cycle + Self.rounding).rounded(.down))
+        let cycle = max(figures.cycle, work + through[stage.range.upperBound] + stage.around)
+        let rounds = Int(min(round / cycle, Self.many) + Self.rounding)
+        most = min(most, depth * Double(rounds))
         if stage.range.lowerBound > 0 {
+            let weights = figures.back * weightShare
             let rest = time - stage.loop - closing
             guard rest > 0 else { return 0 }
-            let short = rest / (pass + back - weights)
-            most = min(most, short <= Double(depth) ? short : (rest + Double(depth) * weights) / (pass + back))
+            let short = rest / (work - weights)
+            most = min(most, short <= depth ? short : (rest + depth * weights) / work)
         }
         return Int(min(most, Self.many) + Self.rounding)
     }
@@ -257,76 +359,34 @@ extension SetCapacity {
     /// The most micro-batches that the link to a stage from the one before allows (4).
     func most(over from: Int, to stage: Stage, closing: Double, time: Double) -> Int {
         let start = stage.range.lowerBound
-        let rest = time - stage.loop - through[start] - closing
+        let rest = time - stage.loop - through[start] - stage.around - closing
         guard rest >= 0 else { return 0 }
-        let transfer = max(
-            forwardHop(from, stage.kind, start).transfer, backwardHop(stage.kind, from, start).transfer)
-        return 1 + Int(min(Self.many, rest / max(transfer, 1e-12)) + Self.rounding)
+        let transfer = transfer[(from * kinds + stage.kind) * (layers + 1) + start]
+        return 1 + Int(min(Self.many, rest / transfer) + Self.rounding)
+    }
+
+    /// The most micro-batches that a stage allows if its pipeline's gradients need so long to leave all its peers (5).
+    func most(_ stage: Stage, leaving: Double, time: Double) -> Int {
+        let figures = figures(stage)
+        let depth = Double(figures.depth)
+        let rest = time - stage.arrival - ahead[stage.range.upperBound] - stage.onward - leaving
+        guard rest > 0, depth > 0 else { return 0 }
+        let most =
+            rest <= depth * figures.pass
+            ? rest / figures.pass : (rest + depth * figures.back) / (figures.pass + figures.back)
+        return Int(min(most, Self.many) + Self.rounding)
+    }
+
+    /// The same of the link to a stage from the one before (6).
+    func most(over from: Int, to stage: Stage, leaving: Double, time: Double) -> Int {
+        let start = stage.range.lowerBound
+        let rest = time - stage.arrival - ahead[start] - stage.onward - leaving
+        guard rest >= 0 else { return 0 }
+        let transfer = forwardTransfer[(from * kinds + stage.kind) * (layers + 1) + start]
+        return 1 + Int(min(Self.many, rest / transfer) + Self.rounding)
     }
 
     private static let many = 1e9
     /// What a quotient may be too small by.
     private static let rounding = 1e-9
-
-    /// By set: the most micro-batches of a pipeline of all its peers.
-    func capacities(time: Double, replicas: Int) -> [Int] {
-        let closing = closing(replicas: replicas)
-        let width = layers + 1
-        var most = Array(repeating: 0, count: sets.count * kinds * width)
-        var result = Array(repeating: 0, count: sets.count)
-        let exchange = (0..<layers * width).map { position in
-            let (start, end) = (position / width, position % width)
-            return start < end ? gradientBytes(start..<end) : 0
-        }
-        let steps = Double(tables.localSteps)
-        let optimizer = optimizerSeconds
-        let spreads = replicas > 1 && tables.spreadsExchange
-        let leastBytes = tables.leastGradientBytes
-        for set in 1..<sets.count {
-            let others = tables.peers - sets.sizes[set]
-            guard others >= replicas - 1, sets.sizes[set] <= stages ?? layers else { continue }
-            for last in 0..<kinds where sets.number(of: last, in: set) > 0 {
-                let base = (set * kinds + last) * width
-                let before = set - sets.strides[last]
-                let rates = replicas > 1 && !spreads ? rates(of: last, outside: set) : []
-                let all = spreads ? rate(ofAll: last) : 0
-                let latency = replicas > 1 ? latency(last, replicas: replicas) : 0
-                let least =
-                    spreads
-                    ? optimizer + max(lastLayer(last, replicas: replicas), latency + leastBytes / all) / steps : nil
-                for start in 0..<layers {
-                    guard var stage = stage(last, of: set, from: start) else { continue }
-                    var enters = start == 0 ? tables.microBatches : 0
-                    for kind in 0..<kinds where start > 0 && sets.number(of: kind, in: before) > 0 {
-                        let known = most[(before * kinds + kind) * width + start]
-                        guard known > enters else { continue }
-                        enters = max(enters, min(known, self.most(over: kind, to: stage, closing: closing, time: time)))
-                    }
-                    for end in (start + 1)...layers where enters > most[base + end] {
-                        var seconds = optimizer
-                        if replicas > 1 {
-                            let rate = spreads ? all : rates[min(others, (end - start) * (replicas - 1))]
-                            seconds += (latency + exchange[start * width + end] / rate) / steps
-                        }
-                        stage.range = start..<end
-                        let can = self.most(stage, exchange: seconds, last: least, closing: closing, time: time)
-                        most[base + end] = max(most[base + end], min(enters, can))
-                    }
-                }
-                if stages == nil || stages == sets.sizes[set] { result[set] = max(result[set], most[base + layers]) }
-            }
-        }
-        return result
-    }
-
-    /// The sums of a peer's fastest links to peers outside the set, the first of none.
-    private func rates(of kind: Int, outside set: Int) -> [Double] {
-        var sums = [0.0]
-        for other in nearest[kind] {
-            for _ in 0..<(sets.counts[other] - sets.number(of: other, in: set)) {
-                sums.append(sums[sums.count - 1] + rate[kind * kinds + other])
-            }
-        }
-        return sums
-    }
 }
