@@ -18,7 +18,7 @@ struct PartitionBoundTests {
     /// or each in its own way, where arithmetic takes the time and where gradients do.
     @Test(arguments: [1.0, 1e3]) func holdsForEveryLayout(speed: Double) throws {
         var judged = 0
-        for seed: UInt64 in 100..<130 {
+        for seed: UInt64 in 100..<118 {
             var generator = SeededGenerator(seed: seed)
             var problem = RandomProblem.make(
                 seed: seed, peers: 3 + generator.index(below: 4), layers: 5,
@@ -54,7 +54,7 @@ struct PartitionBoundTests {
                 judged += 1
             }
         }
-        #expect(judged > 60)
+        #expect(judged > 36)
     }
 
     /// Nor is the best plan of all.

@@ -2,10 +2,11 @@
 /// `PartitionBound`.
 ///
 /// Nothing leaves a pipeline before its first stage to have gradients has them (`SetCapacity`), a window before the end. In
-/// these windows the links between the pipelines carry what all must know of each other (`CrossingLinks`), and each stage's links
-/// its own gradients. A pipeline does fewer micro-batches the longer its window is (`SetAllowance`). Which windows leave time for all is sought on a
-/// grid: a window between two of its lines carries no more than the longer and leaves no more time than the shorter; what
-/// the others could do at best narrows each pipeline's, and halves of the widest range are looked at if that leaves a choice.
+/// these windows the links between the pipelines carry what all must know of each other (`CrossingLinks`), and each stage's
+/// links its own gradients. A pipeline does fewer micro-batches the longer its window is (`SetAllowance`). Which windows leave
+/// time for all is sought on a grid: a window between two of its lines carries no more than the longer and leaves no more time
+/// than the shorter; what the others could do at best narrows each pipeline's, and halves of the widest range are looked at if
+/// that leaves a choice.
 struct DivisionExchange {
     private let capacity: SetCapacity
     private let tables: CostTables

@@ -3,9 +3,9 @@
 ///
 /// For a time T, every set of peers can do so many micro-batches as one pipeline (`SetCapacity`). Which sets the peers may be
 /// divided into is searched by branch and bound: a knapsack over sets says what the peers that are left could do at best,
-/// and a whole division is tested once more with what its exchanges need (`PartitionExchange`). If no division does
-/// all micro-batches, T is a bound. The greatest such T is found by halving. Where exchanges may be spread over all peers it
-/// does not matter to a pipeline who is in the others, and the knapsack says it all.
+/// a set that is chosen is looked at more closely, and a whole division is tested with what its exchanges need
+/// (`DivisionExchange`, and `PartitionExchange` where only holders exchange gradients). If no division does all micro-batches,
+/// T is a bound. The greatest such T is found by halving.
 struct PartitionBound {
     private let tables: CostTables
     private let sets: PeerSets
