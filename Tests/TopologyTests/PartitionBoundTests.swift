@@ -115,9 +115,10 @@ struct PartitionBoundTests {
             let hop = tables.twoHops.joined().max() ?? 0
             for replicas in 1...5 {
                 for factor in [0.5, 1, 2, 4, 16] {
-                    let less = holders.capacities(time: factor * known, replicas: replicas)
-                    let more = spread.capacities(
-                        time: factor * known + (replicas > 1 ? hop : 0), replicas: replicas)
+                    var ofHolders = SetAllowance(holders, time: factor * known, replicas: replicas)
+                    var ofAll = SetAllowance(
+                        spread, time: factor * known + (replicas > 1 ? hop : 0), replicas: replicas)
+                    let (less, more) = (ofHolders.ofAll(), ofAll.ofAll())
                     #expect(zip(less, more).allSatisfy { $0 <= $1 }, "seed \(seed), \(replicas) pipelines")
                     if replicas == 1 { #expect(less == more) }
                 }

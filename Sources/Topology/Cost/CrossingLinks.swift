@@ -56,9 +56,13 @@ struct CrossingLinks {
         used = chosen.map { from in chosen.map { sets.sizes[from] + sets.sizes[$0] - 1 } }
     }
 
+    /// What a look at some windows costs, next to a part of a set of peers; measured, and rounded.
+    var cost: Int { spreads ? replicas : max(1, replicas * replicas * replicas / 8) }
+
     /// The part of all gradients that can be exchanged at most in windows of so many seconds.
     func part(windows: [Double]) -> Double {
-        spreads ? spreadPart(windows) : holdersPart(windows)
+        guard bytes > 0 else { return .infinity }
+        return spreads ? spreadPart(windows) : holdersPart(windows)
     }
 
     private func carried(_ links: Links, window: Double) -> Double {
@@ -92,8 +96,10 @@ struct CrossingLinks {
 
     /// The least cover of all pipelines by pairs.
     private func cover(_ alone: [Double], _ pairs: [[Double]]) -> Double {
-        let all = pairs.joined().reduce(0) { $1.isFinite ? $0 + $1 : $0 }
-        let alike = all / 2 / Double(max(1, replicas - 1))
+        let all = pairs.indices.reduce(0) { sum, from in
+            pairs.indices.reduce(sum) { $1 > from ? $0 + pairs[from][$1] : $0 }
+        }
+        let alike = all / Double(max(1, replicas - 1))
         guard replicas <= Self.fewPipelines else { return min(alike, alone.reduce(0, +)) }
         // By the pipelines that are covered, the first ones first.
         var least = Array(repeating: Double.infinity, count: 1 << replicas)

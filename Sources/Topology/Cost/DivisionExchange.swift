@@ -42,6 +42,7 @@ struct DivisionExchange {
     private mutating func suffices(
         _ chosen: [Int], _ crossing: CrossingLinks, low: [Int], high: [Int], nodes: inout Int
     ) -> Bool {
+        guard nodes > 0 else { return true }
         var (low, high) = (low, high)
         while true {
             let before = (low, high)
@@ -57,12 +58,12 @@ struct DivisionExchange {
                     self.most(chosen[index], narrow...$0, nodes: &nodes) >= least
                 }
             }
-            guard isEnough(crossing, high) else { return false }
+            guard isEnough(crossing, high, nodes: &nodes) else { return false }
             for index in chosen.indices {
                 var lines = high
                 low[index] = first(low[index]...high[index]) {
                     lines[index] = $0
-                    return isEnough(crossing, lines)
+                    return isEnough(crossing, lines, nodes: &nodes)
                 }
             }
             if (low, high) == before { break }
@@ -79,8 +80,12 @@ struct DivisionExchange {
     }
 
     /// Whether windows that end before the lines after these carry all gradients.
-    private func isEnough(_ crossing: CrossingLinks, _ lines: [Int]) -> Bool {
-        crossing.part(windows: lines.map { Double($0 + 1) * line * Double(tables.localSteps) }) >= 1 - 1e-9
+    ///
+    /// An iteration in so many has an exchange, but none ends before its window would begin, so that on average one over the
+    /// number of steps of a window is added to that.
+    private func isEnough(_ crossing: CrossingLinks, _ lines: [Int], nodes: inout Int) -> Bool {
+        nodes -= crossing.cost
+        return crossing.part(windows: lines.map { Double($0 + 1) * line * Double(tables.localSteps) }) >= 1 - 1e-9
     }
 
     private mutating func most(_ set: Int, _ range: ClosedRange<Int>, nodes: inout Int) -> Int {

@@ -38,6 +38,7 @@ struct PartitionBound {
     }
 
     private mutating func suffices(_ time: Double, _ replicas: Int) -> Bool {
+        guard time.isFinite else { return true }
         let leaving = (0..<sets.count).map { capacity.leavingSeconds($0, replicas: replicas) }
         var allowance = SetAllowance(capacity, time: time, replicas: replicas)
         let capacities = allowance.ofAll(leaving: leaving.dropFirst().min() ?? 0)

@@ -29,13 +29,9 @@ struct SetAllowance {
 
     /// By set: the most micro-batches of a pipeline of all its peers.
     ///
-    /// - Parameters:
-    ///   - leaving: seconds that any pipeline's gradients need at least to leave its peers.
-    ///   - largest: peers of the largest sets of interest.
-    mutating func ofAll(leaving: Double = 0, largest: Int = .max) -> [Int] {
-        (0..<sets.count).map { set in
-            set > 0 && sets.sizes[set] <= largest ? fill(set, leaving: leaving) : 0
-        }
+    /// - Parameter leaving: seconds that any pipeline's gradients need at least to leave its peers.
+    mutating func ofAll(leaving: Double = 0) -> [Int] {
+        (0..<sets.count).map { $0 > 0 ? fill($0, leaving: leaving) : 0 }
     }
 
     /// The same of a single set.
@@ -112,12 +108,6 @@ struct SetAllowance {
 }
 
 extension SetCapacity {
-    /// By set: the most micro-batches of a pipeline of all its peers.
-    func capacities(time: Double, replicas: Int) -> [Int] {
-        var allowance = SetAllowance(self, time: time, replicas: replicas)
-        return allowance.ofAll()
-    }
-
     /// The sums of a peer's fastest links to peers outside the set, the first of none.
     fileprivate func rates(of kind: Int, outside set: Int) -> [Double] {
         var sums = [0.0]

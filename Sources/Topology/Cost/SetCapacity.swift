@@ -9,14 +9,15 @@
 /// 2. a + r + m (f + b − w) + (m − d)⁺ w + x₀: the last gradient goes back to the first stage (`PipelineCapacity`);
 /// 3. a + ⌈m / d⌉ C + x: forward pass n + d waits for n micro-batches that come back (C);
 /// 4. a + r + (m − 1) t + u + x₀: the link from the stage before carries one tensor after the other (t in the slower
-///    direction), and a last micro-batch still goes through all layers from here and back (u).
-///
-/// 5. a + m f + (m − d)⁺ b + u' + y: when the stage lets its last micro-batch go forwards, all but d are done with, and that one
-///    has the layers after it before it (u' seconds). No stage has all of its gradients before, and what a pipeline adds
-///    to the sums leaves its peers after that, or else their totals do: y seconds for the bytes of the whole model over all links
-///    to other peers;
+///    direction), and a last micro-batch still goes through all layers from here and back (u);
+/// 5. a + m f + (m − d)⁺ b + u' + y: when the stage lets its last micro-batch go forwards, all but d are done with, their
+///    weights' gradients too, and that one has the layers after it before it (u' seconds). No stage has all of its gradients
+///    before, and what a pipeline adds to the sums leaves its peers after that, or else their totals do: y seconds for
+///    the bytes of the whole model over all links to other peers;
 /// 6. a + (m − 1) t' + u'' + y: the same of the last micro-batch to come over the link, after the others (t' each), with the
 ///    stage's own layers still before it (u'').
+///
+/// Where it is known who comes after a stage, the hops through all of these are part of C, u, u' and u''.
 ///
 /// The most micro-batches of a set follow by dynamic programming over (set, last peer, layers done): the greatest of the
 /// least of what the stages and links allow. What is chosen for the two figures may be different orders, so it is a bound.
