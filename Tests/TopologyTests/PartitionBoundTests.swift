@@ -9,7 +9,7 @@ struct PartitionBoundTests {
     private static func bound(_ problem: PlanningProblem, replicas: Int, high: Double) throws -> Double {
         let tables = CostTables(problem)
         return try [tables, tables.withoutSpreading].map {
-            let partitions = try #require(PartitionBound(problem, tables: $0, nodes: 800))
+            let partitions = try #require(PartitionBound(problem, tables: $0, nodes: 2_000))
             return partitions.seconds(replicas: replicas, low: 0, high: high)
         }.min() ?? 0
     }
