@@ -255,7 +255,7 @@ import Testing
                 best = min(best, IterationSimulator.run(timed, tables: tables).seconds)
             }
             guard best.isFinite else { continue }
-            let bound = IterationLowerBound(problem: problem, tables: tables).seconds(plan: best * 2, nodes: 40)
+            let bound = IterationLowerBound(problem: problem, tables: tables).seconds(plan: best * 2, nodes: 5_000)
             #expect(bound <= best * (1 + 1e-9), "seed \(seed): bound \(bound), plan \(best)")
             least = min(least, best / bound)
         }

@@ -163,34 +163,3 @@ struct CrossingLinks {
         return sum
     }
 }
-
-extension SetCapacity {
-    /// What the gradients of a pipeline of so many take at least to leave its peers, on average over the local steps; of a
-    /// single one what its first and last stage send each other of a tied embedding.
-    func leavingSeconds(_ set: Int, replicas: Int) -> Double {
-        guard replicas > 1 else { return tiedSeconds(set) / Double(tables.localSteps) }
-        var sum = 0.0
-        var nearest = Double.infinity
-        for from in 0..<kinds where sets.number(of: from, in: set) > 0 {
-            for to in 0..<kinds {
-                let others = sets.counts[to] - sets.number(of: to, in: set)
-                guard others > 0 else { continue }
-                sum += rate[from * kinds + to] * Double(sets.number(of: from, in: set) * others)
-                nearest = min(nearest, latency[from * kinds + to])
-            }
-        }
-        return sum > 0 ? (nearest + gradientBytes(0..<layers) / sum) / Double(tables.localSteps) : .infinity
-    }
-
-    private func tiedSeconds(_ set: Int) -> Double {
-        guard tables.tiedParameters > 0, sets.sizes[set] > 1 else { return 0 }
-        let bytes = tables.tiedBytes(replicas: 1) * tables.compression.gradientFactor
-        var least = Double.infinity
-        for from in 0..<kinds where sets.number(of: from, in: set) > 0 {
-            for to in 0..<kinds where sets.number(of: to, in: set) > (to == from ? 1 : 0) {
-                least = min(least, latency[from * kinds + to] + bytes / max(rate[from * kinds + to], 1e-300))
-            }
-        }
-        return least
-    }
-}

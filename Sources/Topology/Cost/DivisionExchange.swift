@@ -13,6 +13,8 @@ struct DivisionExchange {
     private let sets: PeerSets
     /// Seconds between two lines of the grid.
     private let line: Double
+    /// By set: seconds in which its gradients can leave it.
+    private let leaving: [Double]
     private var allowance: SetAllowance
     /// By set and lines: the most micro-batches of a pipeline with such a window.
     private var known: [Int: Int] = [:]
@@ -20,8 +22,9 @@ struct DivisionExchange {
     /// Lines of the grid, over the whole time.
     private static let lines = 256
 
-    init(_ capacity: SetCapacity, allowance: SetAllowance, time: Double) {
+    init(_ capacity: SetCapacity, leaving: [Double], allowance: SetAllowance, time: Double) {
         self.capacity = capacity
+        self.leaving = leaving
         self.allowance = allowance
         tables = capacity.tables
         sets = capacity.sets
@@ -32,8 +35,7 @@ struct DivisionExchange {
     ///
     /// - Parameter nodes: what is left to spend, in parts of divisions; without any the answer is yes.
     mutating func suffices(_ chosen: [Int], nodes: inout Int) -> Bool {
-        let leaving = chosen.map { capacity.leavingSeconds($0, replicas: chosen.count) }
-        let low = leaving.map { Int(min($0 / line * (1 - 1e-9), Double(Self.lines))) }
+        let low = chosen.map { Int(min(leaving[$0] / line * (1 - 1e-9), Double(Self.lines))) }
         guard low.allSatisfy({ $0 < Self.lines }) else { return false }
         let crossing = CrossingLinks(capacity, chosen: chosen)
         return suffices(chosen, crossing, low: low, high: chosen.map { _ in Self.lines - 1 }, nodes: &nodes)

@@ -34,19 +34,24 @@ struct PartitionBound {
     /// not below `high` is given as that.
     func seconds(replicas: Int, low: Double, high: Double) -> Double {
         var search = self
-        return LeastTime.between(low, high) { search.suffices($0, replicas) }
+        let leaving = leaving(replicas: replicas)
+        return LeastTime.between(low, high) { search.suffices($0, replicas, leaving) }
     }
 
-    private mutating func suffices(_ time: Double, _ replicas: Int) -> Bool {
+    /// By set: seconds in which the gradients of a pipeline of so many can leave its peers.
+    private func leaving(replicas: Int) -> [Double] {
+        (0..<sets.count).map { capacity.leavingSeconds($0, replicas: replicas) }
+    }
+
+    private mutating func suffices(_ time: Double, _ replicas: Int, _ leaving: [Double]) -> Bool {
         guard time.isFinite else { return true }
-        let leaving = (0..<sets.count).map { capacity.leavingSeconds($0, replicas: replicas) }
         var allowance = SetAllowance(capacity, time: time, replicas: replicas)
         let capacities = allowance.ofAll(leaving: leaving.dropFirst().min() ?? 0)
         let best = knapsack(capacities, replicas: replicas)
         guard best[replicas][sets.all] >= tables.microBatches else { return false }
         var test = Test(
             capacities: capacities, leaving: leaving, allowance: allowance,
-            exchange: DivisionExchange(capacity, allowance: allowance, time: time))
+            exchange: DivisionExchange(capacity, leaving: leaving, allowance: allowance, time: time))
         if !tables.spreadsExchange { test.holders = PartitionExchange(capacity, replicas: replicas, time: time) }
         return divide(sets.all, among: replicas, chosen: [], sum: 0, best, &test)
     }

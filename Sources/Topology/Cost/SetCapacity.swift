@@ -50,6 +50,8 @@ struct SetCapacity {
     private let hops: [[Double]]
     /// The FLOPs of the weights' gradients of the layer that has the fewest, if they may be put off.
     private let leastWeightFlops: Double
+    /// The bytes of the gradients of the layer that has the fewest.
+    let leastGradientBytes: Double
     /// The optimiser's step for a layer on the fastest peer.
     let optimizerSeconds: Double
     /// By set, kind of the last peer and its first layer: a, and a + r.
@@ -80,6 +82,7 @@ struct SetCapacity {
         stages = problem.shape.stages
         weightShare = tables.putOffShare(problem)
         leastWeightFlops = tables.leastBackwardFlops * weightShare
+        leastGradientBytes = tables.leastGradientBytes
         let shortest = tables.spreadsExchange ? tables.shortestWays() : []
         ways = tables.spreadsExchange ? sets.kinds.map { shortest[$0[0]] } : []
         let twoHops = tables.spreadsExchange ? tables.twoHops : []
@@ -361,9 +364,7 @@ extension SetCapacity {
     func most(over from: Int, to stage: Stage, closing: Double, time: Double) -> Int {
         let start = stage.range.lowerBound
         let rest = time - stage.loop - through[start] - stage.around - closing
-        guard rest >= 0 else { return 0 }
-        let transfer = transfer[(from * kinds + stage.kind) * (layers + 1) + start]
-        return 1 + Int(min(Self.many, rest / transfer) + Self.rounding)
+        return most(in: rest, each: transfer[(from * kinds + stage.kind) * (layers + 1) + start])
     }
 
     /// The most micro-batches that a stage allows if its pipeline's gradients need so long to leave all its peers (5).
@@ -382,9 +383,12 @@ extension SetCapacity {
     func most(over from: Int, to stage: Stage, leaving: Double, time: Double) -> Int {
         let start = stage.range.lowerBound
         let rest = time - stage.arrival - ahead[start] - stage.onward - leaving
-        guard rest >= 0 else { return 0 }
-        let transfer = forwardTransfer[(from * kinds + stage.kind) * (layers + 1) + start]
-        return 1 + Int(min(Self.many, rest / transfer) + Self.rounding)
+        return most(in: rest, each: forwardTransfer[(from * kinds + stage.kind) * (layers + 1) + start])
+    }
+
+    /// Tensors of which all but the first take so long each.
+    private func most(in seconds: Double, each transfer: Double) -> Int {
+        seconds < 0 ? 0 : 1 + Int(min(Self.many, seconds / transfer) + Self.rounding)
     }
 
     private static let many = 1e9
