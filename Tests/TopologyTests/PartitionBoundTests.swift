@@ -9,9 +9,20 @@ struct PartitionBoundTests {
     private static func bound(_ problem: PlanningProblem, replicas: Int, high: Double) throws -> Double {
         let tables = CostTables(problem)
         return try [tables, tables.withoutSpreading].map {
-            let partitions = try #require(PartitionBound(problem, tables: $0, nodes: 20_000))
-            return partitions.seconds(replicas: replicas, low: 0, high: high)
+            var partitions = try #require(PartitionBound(problem, tables: $0, nodes: 20_000))
+            return bound(below: high) { partitions.suffices($0, replicas: replicas) }
         }.min() ?? 0
+    }
+
+    /// The greatest time that is not enough, to 1/128 of `high`, or that.
+    private static func bound(below high: Double, suffices: (Double) -> Bool) -> Double {
+        guard suffices(high) else { return high }
+        var (low, high) = (0.0, high)
+        for _ in 0..<7 {
+            let middle = (low + high) / 2
+            if suffices(middle) { high = middle } else { low = middle }
+        }
+        return low
     }
 
     /// No layout, good or bad, under any schedule, is faster than what is said of its number of pipelines: with all cut alike
@@ -46,8 +57,8 @@ struct PartitionBoundTests {
                 let bound = try Self.bound(problem, replicas: replicas, high: 2 * seconds)
                 #expect(bound <= seconds, "seed \(seed), \(replicas) pipelines: \(seconds) is below the bound \(bound)")
                 problem.shape.replicas = replicas
-                let cuts = SkeletonBound(problem, tables: tables, replicas: replicas, nodes: 2_000).seconds(
-                    low: 0, high: 2 * seconds)
+                var skeletons = SkeletonBound(problem, tables: tables, replicas: replicas, nodes: 2_000)
+                let cuts = Self.bound(below: 2 * seconds) { skeletons.suffices($0) }
                 #expect(cuts <= seconds, "seed \(seed), \(replicas) pipelines: \(seconds) is below the bound \(cuts)")
                 let simple = IterationLowerBound(problem: problem, tables: tables).seconds
                 #expect(simple <= seconds, "seed \(seed), \(replicas) pipelines: \(seconds) is below \(simple)")

@@ -30,7 +30,8 @@
 ///
 /// **Links.** For few peers every division into pipelines is looked at, with the links that it has: see `PartitionBound`.
 ///
-/// **Cuts.** For few peers all ways to cut pipelines are looked at, whoever stands where: see `SkeletonBound`.
+/// **Cuts.** For few peers all ways to cut pipelines are looked at, whoever stands where: see `SkeletonBound`, and
+/// `FewPeersBound` for both.
 struct IterationLowerBound {
     let problem: PlanningProblem
     let tables: CostTables
@@ -49,11 +50,27 @@ struct IterationLowerBound {
 
     /// With the divisions and skeletons of few peers, and up to `plan`, the time of a plan that is known.
     ///
-    /// - Parameter nodes: what to spend on every number of pipelines, in skeletons and divisions.
-    func seconds(plan: Double, nodes: Int) -> Double {
-        let spread = searched(plan: plan, nodes: nodes)
-        guard let unspread else { return spread }
-        return min(spread, unspread.searched(plan: spread, nodes: nodes))
+    /// - Parameters:
+    ///   - nodes: what to spend on every number of pipelines, in skeletons and divisions.
+    ///   - isOver: asked now and then whether to leave it at what there is.
+    func seconds(plan: Double, nodes: Int, isOver: () -> Bool = { false }) -> Double {
+        let known = seconds
+        guard known < plan, nodes > 0 else { return known }
+        var families = FewPeersBound(plan: plan)
+        for form in [self, unspread].compactMap({ $0 }) {
+            guard let partitions = FewPeersBound.partitions(problem, tables: form.tables, nodes: nodes) else {
+                return known
+            }
+            for count in form.replicas {
+                var problem = problem
+                problem.shape.replicas = count
+                families.add(
+                    problem, tables: form.tables, replicas: count,
+                    low: IterationLowerBound(problem: problem, tables: form.tables).ofForm, partitions: partitions,
+                    nodes: nodes)
+            }
+        }
+        return max(known, families.seconds(isOver: isOver))
     }
 
     /// A bound for all plans.
@@ -68,41 +85,14 @@ struct IterationLowerBound {
         return IterationLowerBound(problem: problem, tables: tables.withoutSpreading, isRough: isRough)
     }
 
-    private func searched(plan: Double, nodes: Int) -> Double {
-        let known = ofForm
-        guard known < plan, nodes > 0,
-            let partitions = PartitionBound(
-                problem, tables: tables, nodes: min(nodes, Self.mostNodes) * Self.divisionsForNode)
-        else { return known }
-        var best = plan
-        let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...mostPipelines
-        for count in replicas {
-            var problem = problem
-            problem.shape.replicas = count
-            var bound = max(known, IterationLowerBound(problem: problem, tables: tables).ofForm)
-            bound = partitions.seconds(replicas: count, low: bound, high: best)
-            if count > 1, !tables.spreadsExchange {
-                let skeletons = SkeletonBound(
-                    problem, tables: tables, replicas: count, nodes: min(nodes, Self.mostNodes) * Self.skeletonsForNode)
-                bound = skeletons.seconds(low: bound, high: best)
-            }
-            best = min(best, bound)
-        }
-        return max(known, best)
-    }
-
-    /// Parts of skeletons and of divisions that are looked at for a node; a guess at what is worth its time.
-    private static let skeletonsForNode = 4
-    private static let divisionsForNode = 48
-    private static let mostNodes = 1_000_000_000
-
     private var fewestPeers: Int { max(problem.shape.stages ?? 1, fewestStages) }
     private var mostPipelines: Int { max(1, min(tables.microBatches, tables.peers / fewestPeers)) }
+    private var replicas: ClosedRange<Int> { problem.shape.replicas.map { $0...$0 } ?? 1...mostPipelines }
 
     /// For plans that spread their exchange if the tables say so, and only those.
     var ofForm: Double {
         let stages = fewestPeers
-        let replicas = problem.shape.replicas.map { $0...$0 } ?? 1...mostPipelines
+        let replicas = replicas
         // Over very many peers the simple bound must do.
         guard tables.peers <= Self.searchedPeers else { return work / affordable }
         let links = Links(tables)

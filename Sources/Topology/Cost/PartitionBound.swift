@@ -5,13 +5,15 @@
 /// divided into is searched by branch and bound: a knapsack over sets says what the peers that are left could do at best,
 /// a set that is chosen is looked at more closely, and a whole division is tested with what its exchanges need
 /// (`DivisionExchange`, and `PartitionExchange` where only holders exchange gradients). If no division does all micro-batches,
-/// T is a bound. The greatest such T is found by halving.
+/// T is a bound.
 struct PartitionBound {
     private let tables: CostTables
     private let sets: PeerSets
     private let capacity: SetCapacity
     /// Parts of divisions that may still be looked at; when there are none left a time counts as enough.
     private var nodes: Int
+    /// By set: seconds in which the gradients of one of so many pipelines can leave its peers.
+    private var leaving: (replicas: Int, seconds: [Double])?
 
     /// Sets up to which all are looked at: those of twelve peers that all differ.
     private static let mostSets = 4096
@@ -30,21 +32,13 @@ struct PartitionBound {
         capacity = SetCapacity(problem, tables: tables, sets: sets)
     }
 
-    /// What plans of so many pipelines take at least, if that is between `low`, which is known, and `high`; a bound that is
-    /// not below `high` is given as that.
-    func seconds(replicas: Int, low: Double, high: Double) -> Double {
-        var search = self
-        let leaving = leaving(replicas: replicas)
-        return LeastTime.between(low, high) { search.suffices($0, replicas, leaving) }
-    }
-
-    /// By set: seconds in which the gradients of a pipeline of so many can leave its peers.
-    private func leaving(replicas: Int) -> [Double] {
-        (0..<sets.count).map { capacity.leavingSeconds($0, replicas: replicas) }
-    }
-
-    private mutating func suffices(_ time: Double, _ replicas: Int, _ leaving: [Double]) -> Bool {
+    /// Whether some division into so many pipelines could do all micro-batches in the time, or too many had to be looked at.
+    mutating func suffices(_ time: Double, replicas: Int) -> Bool {
         guard time.isFinite else { return true }
+        if leaving?.replicas != replicas {
+            leaving = (replicas, (0..<sets.count).map { capacity.leavingSeconds($0, replicas: replicas) })
+        }
+        let leaving = leaving?.seconds ?? []
         var allowance = SetAllowance(capacity, time: time, replicas: replicas)
         let capacities = allowance.ofAll(leaving: leaving.dropFirst().min() ?? 0)
         let best = knapsack(capacities, replicas: replicas)
@@ -137,23 +131,5 @@ struct PartitionBound {
             }
         }
         return false
-    }
-}
-
-/// Finds the greatest time that is not enough, by halving.
-enum LeastTime {
-    /// To 1/128 of the distance between what was known and the plan.
-    private static let halvings = 7
-
-    /// - Returns: a bound between the two: `low` if that is already enough, `high` if even that is not.
-    static func between(_ low: Double, _ high: Double, suffices: (Double) -> Bool) -> Double {
-        guard low < high, !suffices(low) else { return low }
-        guard suffices(high) else { return high }
-        var (low, high) = (low, high)
-        for _ in 0..<halvings {
-            let middle = (low + high) / 2
-            if suffices(middle) { high = middle } else { low = middle }
-        }
-        return low
     }
 }

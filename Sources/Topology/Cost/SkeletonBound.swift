@@ -63,16 +63,10 @@ struct SkeletonBound {
         for replica in 0..<replicas { stages.append(Stage(pipeline: replica, start: 0, arrival: 0, loop: 0)) }
     }
 
-    /// What plans take at least, if that is between `low`, which is known, and `high`.
-    func seconds(low: Double, high: Double) -> Double {
-        guard !tables.spreadsExchange else { return low }
-        var search = self
-        return LeastTime.between(low, high) { search.suffices($0) }
-    }
-
     /// Whether some skeleton could do all micro-batches in the time, or too many had to be looked at: half of those left, so
     /// that easier times can still be tried after a hard one.
-    private mutating func suffices(_ time: Double) -> Bool {
+    mutating func suffices(_ time: Double) -> Bool {
+        guard !tables.spreadsExchange else { return true }
         self.time = time
         later = (0...free).map { free in
             (0...tables.layers).map { $0 == 0 ? 0 : figures.most(layers: $0, links: links($0, free), time: time) }

@@ -202,7 +202,7 @@ struct IterationPlanner {
             isOptimal
             ? trace.seconds
             : IterationLowerBound(problem: problem, tables: tables, isRough: isShort)
-                .seconds(plan: trace.seconds, nodes: exactNodes / Self.nodesForBound)
+                .seconds(plan: trace.seconds, nodes: exactNodes / Self.nodesForBound, isOver: isOver)
         return (layout, trace, bound, isOptimal)
     }
 }
