@@ -2,7 +2,7 @@ import Primitives
 import Runtime
 import Topology
 
-/// What one peer's leaving does to a plan.
+/// What one peer's leaving does to a plan. Iterations are those without relays, which are fitted to a plan in the end.
 struct LeaverView: Encodable {
     var leaver: String
     var elapsedSeconds: Double
@@ -42,8 +42,9 @@ extension PlanCommand {
             timeLimit: limit, threads: threads)
         return LeaverView(
             leaver: name, elapsedSeconds: elapsed,
-            iterationSecondsBefore: report.objectiveSeconds, iterationSeconds: outcome.report.objectiveSeconds,
-            anewIterationSeconds: anew.objectiveSeconds, movedPeers: outcome.movedPeers.count,
+            iterationSecondsBefore: report.plan.predictedIterationSeconds,
+            iterationSeconds: outcome.report.plan.predictedIterationSeconds,
+            anewIterationSeconds: anew.plan.predictedIterationSeconds, movedPeers: outcome.movedPeers.count,
             movedBytes: outcome.movedBytes, moveSeconds: outcome.moveSeconds, spares: report.plan.spares.count)
     }
 }

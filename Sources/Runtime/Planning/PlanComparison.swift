@@ -47,7 +47,7 @@ package struct PlanComparison: Codable, Sendable {
             comparison.dtfmObjectiveSeconds = report.objectiveSeconds
             let peers = report.layout.pipelines.map { $0.map(\.peer) }
             comparison.dtfmPlanBestExchangeSeconds =
-                Baselines.best(ofPipelines: peers, problem: problem)?.trace.seconds
+                Baselines.best(ofPipelines: peers, problem: problem, relays: true)?.trace.seconds
             var plain = problem
             plain.exchangesInLevels = false
             comparison.dtfmPlanIterationSeconds = Baselines.best(ofPipelines: peers, problem: plain)?.trace.seconds
@@ -55,7 +55,7 @@ package struct PlanComparison: Codable, Sendable {
         comparison.fixedShapeSeconds = try plan(problem, .iteration).objectiveSeconds
         var free = problem
         free.shape = PlanningProblem.Shape()
-        let template = Baselines.bestTemplate(free)
+        let template = Baselines.bestTemplate(free, relays: true)
         comparison.templateIterationSeconds = template?.trace.seconds
         comparison.templateName = template?.name
         for sequences in Set([problem.batch.sequences, dtfmSequences]).sorted() {

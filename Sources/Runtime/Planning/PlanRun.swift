@@ -8,8 +8,8 @@ package enum PlanRun {
     private static let slice = 64
 
     /// Searches until the budget is used up, the optimum is proven or the time is over; also returns the seconds it took. What
-    /// comes after the search may take as long again, refinement and a branch and bound over few peers; bounds take some seconds
-    /// for a dozen peers.
+    /// comes after the search may take as long again: refinement, relays, and a branch and bound over few peers and their
+    /// bounds.
     ///
     /// - Parameter threads: independent searches at a time, with the seeds `seed`, `seed + 1` and so on; the best plan
     ///   counts.

@@ -150,6 +150,11 @@ package struct CostTables: Sendable {
 
     private func isPlain(_ link: Int) -> Bool { !plainLinks.isEmpty && plainLinks.contains(link) }
 
+    /// Whether relays may gather what others add up. Among few peers there is less to gain, and bounds would be lower.
+    var relaysExchange: Bool { spreadsExchange && peers > Self.mostPeersWithoutRelays }
+
+    static let mostPeersWithoutRelays = 16
+
     /// The same tables for a layout that leaves these links uncompressed.
     package func leavingPlain(_ links: Set<Int>) -> CostTables {
         guard links != plainLinks else { return self }

@@ -10,6 +10,11 @@
 /// nothing (`SpreadExchange`). The greatest Σ x, which must be a whole, is no more than any fractional cover of the pipelines by
 /// pairs (weak duality), of which this takes the least of pairs, triangles and all pairs alike.
 ///
+/// **Relays.** Where relays gather parts on their way (`SliceTree`), the way of each slice joins all pipelines, and its total goes
+/// back on it. Of three pipelines one stands between the two others: it is as if its peers added up the slice, whoever does. Of
+/// more the ways may have any form: 2 (R − 1) sums and totals at least go from one pipeline to another, R − 1 of them after the last
+/// has its gradients, and out of any pipelines together goes what the last of these adds.
+///
 /// **Holders alone.** R holders of a layer that all come to know the sum of what each has send 2 (R − 1) messages at least, each
 /// from one pipeline to another, and R − 1 of them after the last has its gradients, as each of the others must hear of these. Of
 /// any pipelines together the gradients of the one that has them last leave all of them once in its window. Stages of
@@ -22,6 +27,7 @@ struct CrossingLinks {
     private let replicas: Int
     private let bytes: Double
     private let spreads: Bool
+    private let relays: Bool
     /// From pipeline to pipeline; and how many links between the two carry anything.
     private var between: [[Links]] = []
     private var used: [[Int]] = []
@@ -34,6 +40,7 @@ struct CrossingLinks {
         replicas = chosen.count
         bytes = capacity.gradientBytes(0..<capacity.layers)
         spreads = capacity.tables.spreadsExchange
+        relays = capacity.tables.relaysExchange
         let members = chosen.map { set in
             (0..<kinds).map { (kind: $0, count: sets.number(of: $0, in: set)) }.filter { $0.count > 0 }
         }
@@ -57,12 +64,15 @@ struct CrossingLinks {
     }
 
     /// What a look at some windows costs, next to a part of a set of peers; measured, and rounded.
-    var cost: Int { spreads ? replicas : max(1, replicas * replicas * replicas / 8) }
+    var cost: Int { isStarLike ? replicas : max(1, replicas * replicas * replicas / 8) }
+
+    /// Whether somebody between all pipelines adds up each slice.
+    private var isStarLike: Bool { spreads && (!relays || replicas <= 3) }
 
     /// The part of all gradients that can be exchanged at most in windows of so many seconds.
     func part(windows: [Double]) -> Double {
         guard bytes > 0 else { return .infinity }
-        return spreads ? spreadPart(windows) : holdersPart(windows)
+        return isStarLike ? spreadPart(windows) : spreads ? relayedPart(windows) : holdersPart(windows)
     }
 
     private func carried(_ links: Links, window: Double) -> Double {
@@ -72,12 +82,14 @@ struct CrossingLinks {
     private func spreadPart(_ windows: [Double]) -> Double {
         let least = windows.min() ?? 0
         let alone = adders.enumerated().map { pipeline, adders in
-            adders.reduce(0) { sum, adder in
-                let others = windows.indices.filter { $0 != pipeline }.map {
-                    min(carried(adder.from[$0], window: windows[$0]), carried(adder.to[$0], window: least))
+            relays
+                ? .infinity
+                : adders.reduce(0) { sum, adder in
+                    let others = windows.indices.filter { $0 != pipeline }.map {
+                        min(carried(adder.from[$0], window: windows[$0]), carried(adder.to[$0], window: least))
+                    }
+                    return sum + Double(adder.count) * (others.min() ?? 0)
                 }
-                return sum + Double(adder.count) * (others.min() ?? 0)
-            }
         }
         let pairs = windows.indices.map { from in
             windows.indices.map { to in
@@ -123,14 +135,25 @@ struct CrossingLinks {
         return min(alike, least[(1 << replicas) - 1])
     }
 
+    /// With relays: a pipeline's peers may send on what others add before it has gradients of its own.
+    private func relayedPart(_ windows: [Double]) -> Double {
+        treePart(windows) { from, to, window in carried(between[from][to], window: window) }
+    }
+
     private func holdersPart(_ windows: [Double]) -> Double {
+        treePart(windows) { from, to, window in
+            fastest(between[from][to], used[from][to], window: min(window, windows[from]))
+        }
+    }
+
+    /// The part of all gradients for which the links of some tree over the pipelines are enough.
+    ///
+    /// - Parameter carries: the bytes that go from one pipeline to another in a window at most.
+    private func treePart(_ windows: [Double], carries: (Int, Int, Double) -> Double) -> Double {
         // By the pipeline whose gradients are carried, what links carry of these.
         let carried = windows.map { window in
             windows.indices.map { from in
-                windows.indices.map { to in
-                    from == to
-                        ? 0 : fastest(between[from][to], used[from][to], window: min(window, windows[from]))
-                }
+                windows.indices.map { to in from == to ? 0 : carries(from, to, window) }
             }
         }
         let last = windows.indices.min { windows[$0] < windows[$1] } ?? 0

@@ -362,6 +362,15 @@ extension CostTables {
                 return Array(repeating: least, count: max(0, count - 1))
             }
         }
+        let seconds = shortest
+        return seconds.indices.map { from in
+            seconds[from].indices.filter { $0 != from }.map { seconds[from][$0] }.sorted()
+        }
+    }
+
+    /// By peer and peer: the least latency, through whichever peers.
+    private var shortest: [[Double]] {
+        let count = peers
         var seconds = (0..<count).map { from in (0..<count).map { from == $0 ? 0 : latency[from, $0] } }
         for middle in 0..<count {
             let onward = seconds[middle]
@@ -372,9 +381,7 @@ extension CostTables {
                 }
             }
         }
-        return seconds.indices.map { from in
-            seconds[from].indices.filter { $0 != from }.map { seconds[from][$0] }.sorted()
-        }
+        return seconds
     }
 
     /// By peer, ascending: how long it takes at least until every other peer has what it has added to the gradients of one
@@ -384,8 +391,12 @@ extension CostTables {
     /// byte, and both latencies; over the link from i to k go the part of k and the total of i. So in a time τ all slices
     /// together are at most Σ (τ − latencies) / (B seconds for a byte), over all who are near enough; the least τ for which
     /// that is a whole is the bound.
+    ///
+    /// With relays and smaller pieces, on its way from i to k every slice still leaves i over one of its links and reaches k
+    /// over one of k's; for each of the two, slices are at most Σ (τ − latencies of the shortest way over the link) / (B seconds
+    /// for a byte).
     var twoHops: [[Double]] {
-        let bytes = leastGradientBytes
+        guard !relaysExchange else { return relayedHops }
         return (0..<peers).map { from in
             (0..<peers).filter { $0 != from }.map { to in
                 let direct = from * peers + to
@@ -398,20 +409,40 @@ extension CostTables {
                             1 / max(secondsPerByte[first] + secondsPerByte[second], 1e-300)
                         ))
                 }
-                ways.sort { $0.latency < $1.latency }
-                var rate = 0.0
-                var delayed = 0.0
-                var least = Double.infinity
-                for way in ways {
-                    // Whoever is farther than what the nearer ones need does not help.
-                    guard way.latency < least else { break }
-                    rate += way.rate
-                    delayed += way.rate * way.latency
-                    least = (bytes + delayed) / rate
-                }
-                return least
+                return leastSeconds(of: ways)
             }.sorted()
         }
+    }
+
+    /// The same with relays.
+    private var relayedHops: [[Double]] {
+        let shortest = shortest
+        func way(_ link: Int, _ rest: Double) -> (latency: Double, rate: Double) {
+            (latency[link] + rest, 1 / max(secondsPerByte[link], 1e-300))
+        }
+        return (0..<peers).map { from in
+            (0..<peers).filter { $0 != from }.map { to in
+                let out = (0..<peers).filter { $0 != from }.map { way(from * peers + $0, shortest[$0][to]) }
+                let into = (0..<peers).filter { $0 != to }.map { way($0 * peers + to, shortest[from][$0]) }
+                return max(leastSeconds(of: out), leastSeconds(of: into))
+            }.sorted()
+        }
+    }
+
+    /// In how many seconds one layer's gradients can take ways that work at the same time.
+    private func leastSeconds(of ways: [(latency: Double, rate: Double)]) -> Double {
+        let bytes = leastGradientBytes
+        var rate = 0.0
+        var delayed = 0.0
+        var least = Double.infinity
+        for way in ways.sorted(by: { $0.latency < $1.latency }) {
+            // Whoever is farther than what the nearer ones need does not help.
+            guard way.latency < least else { break }
+            rate += way.rate
+            delayed += way.rate * way.latency
+            least = (bytes + delayed) / rate
+        }
+        return least
     }
 
     /// The part of a backward pass that some schedule of the problem may put off.

@@ -5,8 +5,10 @@ extension IterationSimulator {
         let exchange: SpreadExchange
         /// By segment.
         let holders: [[GradientExchange.Holder]]
-        /// By segment and peer: holders whose part of the peer's slice is there.
+        /// By segment and peer: holders, or relays, whose part of the peer's slice is there.
         var parts: [Int]
+        /// By segment, peer and relay: parts that the relay has for the peer's slice.
+        var gathered: [Int: [Int]] = [:]
         /// By segment and holder: slices of the total that are there.
         var totals: [[Int]]
         /// By segment and holder.
@@ -21,7 +23,7 @@ extension IterationSimulator {
         }
     }
 
-    private func peer(of holder: GradientExchange.Holder) -> Int {
+    func peer(of holder: GradientExchange.Holder) -> Int {
         stages[firstStageOfRank[holder.rank] + holder.stage].peer
     }
 
@@ -36,19 +38,30 @@ extension IterationSimulator {
         stages[stage].exchangeBegin = min(stages[stage].exchangeBegin, time)
         let source = stages[stage].peer
         for peer in state.exchange.adders[segment] where peer != source {
-            sendSlice(
-                segment, addedUpBy: peer, from: source, to: peer, tag: .part(segment: segment, peer: peer), at: time)
+            guard let tree = state.exchange.tree(segment, peer), tree.relayOfHolder[holder] >= 0 else {
+                sendSlice(
+                    segment, addedUpBy: peer, from: source, to: peer, tag: .part(segment: segment, peer: peer), at: time
+                )
+                continue
+            }
+            sendToRelay(segment, addedUpBy: peer, from: source, relay: tree.relayOfHolder[holder], of: tree, at: time)
         }
         if state.exchange.slices[segment][source] > 0 { partDone(segment, peer: source, at: time) }
     }
 
-    /// A holder's part of a peer's slice is there.
+    /// A holder's part of a peer's slice is there, or a relay's.
     mutating func partDone(_ segment: Int, peer: Int, at time: Double) {
         guard let state = spread else { return }
         let position = segment * tables.peers + peer
         spread?.parts[position] += 1
-        guard state.parts[position] + 1 == state.holders[segment].count else { return }
-        for (index, holder) in state.holders[segment].enumerated() {
+        let tree = state.exchange.tree(segment, peer)
+        guard state.parts[position] + 1 == tree?.children ?? state.holders[segment].count else { return }
+        for (index, relay) in (tree?.relays ?? []).enumerated() {
+            sendSlice(
+                segment, addedUpBy: peer, from: peer, to: relay,
+                tag: .returned(segment: segment, adder: peer, relay: index), at: time)
+        }
+        for (index, holder) in state.holders[segment].enumerated() where tree?.relayOfHolder[index] ?? -1 < 0 {
             let target = self.peer(of: holder)
             if target == peer {
                 totalDone(segment, holder: index, at: time)
@@ -69,7 +82,7 @@ extension IterationSimulator {
         segmentDone(firstStageOfRank[holder.rank] + holder.stage, at: time)
     }
 
-    private mutating func sendSlice(
+    mutating func sendSlice(
         _ segment: Int, addedUpBy adder: Int, from source: Int, to target: Int, tag: Message, at time: Double
     ) {
         let share = spread?.exchange.slices[segment][adder] ?? 0

@@ -13,6 +13,9 @@ package struct IterationSimulator {
         /// Of a spread exchange: a holder's part of the slice that a peer adds up, and a total.
         case part(segment: Int, peer: Int)
         case total(segment: Int, holder: Int)
+        /// What a relay gathers for whoever adds it up, and the total on its way back.
+        case gathered(segment: Int, adder: Int, relay: Int)
+        case returned(segment: Int, adder: Int, relay: Int)
     }
 
     /// What a holder waits for in the exchange of a segment, in this order (`ExchangeForm`).
@@ -286,6 +289,10 @@ package struct IterationSimulator {
                 stepIfReady(index, at: time)
             case .part(let segment, let peer): partDone(segment, peer: peer, at: time)
             case .total(let segment, let holder): totalDone(segment, holder: holder, at: time)
+            case .gathered(let segment, let adder, let relay):
+                gatheredDone(segment, addedUpBy: adder, relay: relay, at: time)
+            case .returned(let segment, let adder, let relay):
+                returnedDone(segment, addedUpBy: adder, relay: relay, at: time)
             }
         }
     }

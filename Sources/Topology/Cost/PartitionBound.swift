@@ -20,7 +20,7 @@ struct PartitionBound {
     /// What a whole division costs more than a part of one.
     private static let costOfDivision = 50
 
-    /// - Parameter nodes: parts of divisions to look at for every number of pipelines; about 100,000 a second.
+    /// - Parameter nodes: parts of divisions to look at for every number of pipelines; some 300,000 a second.
     /// - Returns: `nil` if there are too many sets of peers.
     init?(_ problem: PlanningProblem, tables: CostTables, nodes: Int) {
         guard tables.layers <= 128, tables.peers <= 128, let sets = PeerSets(tables, limit: Self.mostSets) else {

@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// The exchange of gradients in which all peers of the plan add up slices of all layers, whoever holds these (the summation
 /// service of BytePS, Jiang et al. 2020, by peers that train as well).
 ///
@@ -14,6 +16,8 @@ struct SpreadExchange {
     let slices: [[Double]]
     /// By piece: the peers with a slice.
     let adders: [[Int]]
+    /// By piece and peer: how what it adds up comes to it; empty if all goes straight.
+    let trees: [[SliceTree]]
 
     /// `nil` if too few peers work for the slices to be no larger than peers have room for.
     ///
@@ -26,12 +30,23 @@ struct SpreadExchange {
     ) {
         guard let figures = tables.spreadFigures else { return nil }
         let isUsed = layout.isUsed(of: tables.peers)
+        if layout.exchange == .relayed, layout.schedule != .gpipe {
+            let ends = ends ?? Self.ends(of: layout, tables: tables)
+            let relayed = figures.relayed.value(RelayedLayout(layout: layout, finishes: ends.map(\.finishes))) {
+                Self.relayed(layout, pieces: pieces, isUsed: isUsed, ends: ends, tables: tables, figures)
+            }
+            slices = relayed.slices
+            trees = relayed.trees
+            adders = slices.map { slices in slices.indices.filter { slices[$0] > 0 } }
+            return
+        }
+        trees = []
         if let known {
             slices = pieces.map { known.slices(of: $0, among: isUsed) }
             adders = slices.map { slices in slices.indices.filter { slices[$0] > 0 } }
             return
         }
-        if layout.exchange == .tailored || layout.exchange == .timed {
+        if layout.exchange != .spread {
             slices = Self.tailored(layout, pieces: pieces, isUsed: isUsed, ends: ends, tables: tables, figures)
             adders = slices.map { slices in slices.indices.filter { slices[$0] > 0 } }
             return
@@ -48,6 +63,9 @@ struct SpreadExchange {
         adders = pieces.map { _ in all }
     }
 
+    /// How what a peer adds up of a piece comes to it; `nil` if all goes straight.
+    func tree(_ piece: Int, _ adder: Int) -> SliceTree? { trees.isEmpty ? nil : trees[piece][adder] }
+
     /// By piece and peer: slices for the holders of each piece, and if timed for when these have their gradients.
     ///
     /// - Parameter fitted: slices that have been fitted to a similar layout, to be fitted to this one in so many rounds.
@@ -55,30 +73,14 @@ struct SpreadExchange {
         _ layout: Layout, pieces: [GradientExchange.Segment], isUsed: [Bool], ends: [StageEnds]?, tables: CostTables,
         _ figures: SpreadFigures, fitted: (slices: LayerSlices, rounds: Int)? = nil
     ) -> [[Double]] {
-        var groups: [TailoredSlices.Group] = []
-        let groupOfPiece = pieces.map { piece in
-            let bytes = piece.bytes * tables.compression.gradientFactor
-            let holders = piece.holders(in: layout, layers: tables.layers).map {
-                layout.pipelines[$0.rank][$0.stage].peer
-            }
-            if let known = groups.firstIndex(where: { $0.holders == holders }) {
-                groups[known].bytes += bytes
-                return known
-            }
-            groups.append(TailoredSlices.Group(holders: holders, bytes: bytes))
-            return groups.count - 1
-        }
+        let (groups, groupOfPiece) = groups(layout, pieces: pieces, tables: tables)
         let tailored = TailoredSlices(figures, groups: groups, largest: tables.largestSlice)
         let slices =
             fitted == nil || layout.schedule == .gpipe ? tailored.slices(among: isUsed) : groups.map { _ in [] }
         // With GPipe stages are done one long after the other, and what they exchange meets the last tensors of those before
         // on the same links: times that are not known here.
         guard layout.exchange == .timed, layout.schedule != .gpipe else { return groupOfPiece.map { slices[$0] } }
-        let ends =
-            ends
-            ?? zip(layout.pipelines, layout.microBatches).map {
-                PipelineRecurrence($0, schedule: layout.schedule, tables: tables).ends(microBatches: $1)
-            }
+        let ends = ends ?? Self.ends(of: layout, tables: tables)
         let equal = 1 / Double(max(1, isUsed.count { $0 }))
         let timed = TimedSlices(
             recurrence: SpreadRecurrence(layout, pieces: pieces, ends: ends, tables: tables, figures),
@@ -95,6 +97,85 @@ struct SpreadExchange {
         }
         tailored.fit(&start)
         return timed.slices(from: start, rounds: fitted.rounds)
+    }
+
+    /// Pieces that are held by the same peers, and by piece the group that it is in.
+    private static func groups(
+        _ layout: Layout, pieces: [GradientExchange.Segment], tables: CostTables
+    ) -> (groups: [TailoredSlices.Group], ofPiece: [Int]) {
+        var groups: [TailoredSlices.Group] = []
+        let ofPiece = pieces.map { piece in
+            let bytes = piece.bytes * tables.compression.gradientFactor
+            let holders = piece.holders(in: layout, layers: tables.layers).map {
+                layout.pipelines[$0.rank][$0.stage].peer
+            }
+            if let known = groups.firstIndex(where: { $0.holders == holders }) {
+                groups[known].bytes += bytes
+                return known
+            }
+            groups.append(TailoredSlices.Group(holders: holders, bytes: bytes))
+            return groups.count - 1
+        }
+        return (groups, ofPiece)
+    }
+
+    /// When the stages of each rank have done their work.
+    private static func ends(of layout: Layout, tables: CostTables) -> [StageEnds] {
+        zip(layout.pipelines, layout.microBatches).map {
+            PipelineRecurrence($0, schedule: layout.schedule, tables: tables).ends(microBatches: $1)
+        }
+    }
+
+    /// By piece and peer: slices and the ways on which relays gather them, which suit the holders of each piece, and then
+    /// slices of every piece that suit when these have their gradients.
+    private static func relayed(
+        _ layout: Layout, pieces: [GradientExchange.Segment], isUsed: [Bool], ends: [StageEnds], tables: CostTables,
+        _ figures: SpreadFigures
+    ) -> Relayed {
+        let (groups, groupOfPiece) = groups(layout, pieces: pieces, tables: tables)
+        let start = TailoredSlices(figures, groups: groups, largest: tables.largestSlice).slices(among: isUsed)
+        // Each piece has slices and ways of its own.
+        let pieceGroups = zip(pieces, groupOfPiece).map {
+            TailoredSlices.Group(holders: groups[$1].holders, bytes: $0.bytes * tables.compression.gradientFactor)
+        }
+        var tailored = TailoredSlices(figures, groups: pieceGroups, largest: tables.largestSlice)
+        let ways = RelayedSlices(
+            figures, groups: pieceGroups, isUsed: isUsed, tailored: tailored, start: groupOfPiece.map { start[$0] })
+        let recurrence = SpreadRecurrence(
+            layout, pieces: pieces, ends: ends, tables: tables, figures)
+        // Where latencies count for more than bytes relays are in the way.
+        let straight = pieceGroups.map {
+            Array(repeating: SliceTree(holders: $0.holders.count), count: tables.peers)
+        }
+        let starts = [
+            (trees: ways.trees, slices: ways.slices), (trees: straight, slices: groupOfPiece.map { start[$0] }),
+        ]
+        let chosen = starts.map { RelayedRecurrence(recurrence, trees: $0.trees) }
+        let seconds = zip(chosen, starts).map { $0.ends($1.slices).max() ?? 0 }
+        let index = seconds[1] < seconds[0] ? 1 : 0
+        tailored.trees = starts[index].trees
+        let timed = TimedSlices(
+            recurrence: chosen[index], tailored: tailored, groups: Array(pieces.indices),
+            smallest: TailoredSlices.smallest / Double(max(1, isUsed.count { $0 })))
+        let slices = timed.slices(from: starts[index].slices)
+        return Relayed(
+            slices: slices,
+            trees: RelayedSlices.fitting(
+                starts[index].trees, slices: slices, groups: pieceGroups, largest: tables.largestSlice))
+    }
+
+    /// What relays are found for.
+    struct RelayedLayout: Hashable, Sendable {
+        var layout: Layout
+        /// By rank and stage.
+        var finishes: [[Double]]
+    }
+
+    /// What is remembered of a layout with relays.
+    struct Relayed: Sendable {
+        /// By piece and peer.
+        var slices: [[Double]]
+        var trees: [[SliceTree]]
     }
 
     /// Slices that suit a layout and when its stages have done their work.
@@ -146,6 +227,19 @@ struct SpreadExchange {
 
     /// The segments of a layout cut into runs of a few layers, and the tied embedding if there is one.
     static func pieces(of layout: Layout, _ tables: CostTables) -> [GradientExchange.Segment] {
+        let pieces = wholePieces(of: layout, tables)
+        guard layout.exchange == .relayed, layout.schedule != .gpipe else { return pieces }
+        return pieces.flatMap { piece in
+            var part = piece
+            part.bytes /= Double(partsOfPiece)
+            return repeatElement(part, count: partsOfPiece)
+        }
+    }
+
+    /// Parts of a piece where relays gather them, so that a sum is sent on while the next is gathered.
+    private static let partsOfPiece = 4
+
+    private static func wholePieces(of layout: Layout, _ tables: CostTables) -> [GradientExchange.Segment] {
         let stages = layout.pipelines.reduce(0) { $0 + $1.count }
         let mean = Double(tables.layers * layout.pipelines.count) / Double(max(1, stages))
         let most = max(1, Int((mean / piecesOfStage(layout.exchange)).rounded(.up)))
@@ -219,7 +313,10 @@ extension GradientExchange {
     func endsOfSpread(_ spread: SpreadExchange, ends known: [StageEnds]) -> [[Double]] {
         guard let figures = tables.spreadFigures, !segments.isEmpty else { return known.map(\.finishes) }
         let recurrence = SpreadRecurrence(layout, pieces: segments, ends: known, tables: tables, figures)
-        let ends = recurrence.ends(spread.slices)
+        let ends =
+            spread.trees.isEmpty
+            ? recurrence.ends(spread.slices)
+            : RelayedRecurrence(recurrence, trees: spread.trees).ends(spread.slices)
         return layout.pipelines.map { $0.map { ends[$0.peer] } }
     }
 }

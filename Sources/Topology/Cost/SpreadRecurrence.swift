@@ -7,27 +7,30 @@ internal import Primitives
 /// The end of an exchange is the greatest of sums of transfers along ways through it, each transfer waiting for the one before
 /// on its link or for what it sends. So a run that is recorded tells, followed backwards, how much later the exchange ends for
 /// a slice that is a little larger.
-struct SpreadRecurrence {
+struct SpreadRecurrence: FollowedExchange {
     /// Begins to send its parts of a piece then.
-    private struct Part {
+    struct Part {
         var time: Double
         var piece: Int
+        /// Its position among the holders of the piece.
+        var holder: Int
         var peer: Int
     }
 
-    private let peers: Int
+    let peers: Int
     /// By piece: bytes as they are sent, and the peers that hold it.
-    private let bytes: [Double]
-    private let holders: [[Int]]
-    private let parts: [Part]
+    let bytes: [Double]
+    let holders: [[Int]]
+    /// In the order in which they begin.
+    let parts: [Part]
     /// By link.
-    private let seconds: [Double]
-    private let latency: [Double]
-    private let busyBefore: [Double]
+    let seconds: [Double]
+    let latency: [Double]
+    let busyBefore: [Double]
     /// By peer: the end of its own passes; zero without a place in the plan.
-    private let finishes: [Double]
+    let finishes: [Double]
     /// By peer: seconds of its optimiser's step after the exchange.
-    private let steps: [Double]
+    let steps: [Double]
 
     init(
         _ layout: Layout, pieces: [GradientExchange.Segment], ends: [StageEnds], tables: CostTables,
@@ -44,12 +47,12 @@ struct SpreadRecurrence {
         bytes = pieces.map { $0.bytes * factor }
         var parts: [Part] = []
         holders = pieces.enumerated().map { index, piece in
-            piece.holders(in: layout, layers: tables.layers).map { holder in
+            piece.holders(in: layout, layers: tables.layers).enumerated().map { position, holder in
                 let stage = layout.pipelines[holder.rank][holder.stage]
                 let time = tables.readySeconds(
                     holder.layers, of: stage.layers, inputs: ends[holder.rank].inputs[holder.stage],
                     finish: ends[holder.rank].finishes[holder.stage])
-                parts.append(Part(time: time, piece: index, peer: stage.peer))
+                parts.append(Part(time: time, piece: index, holder: position, peer: stage.peer))
                 return stage.peer
             }
         }
@@ -74,7 +77,7 @@ struct SpreadRecurrence {
     }
 
     /// What a run leaves behind for `prices`.
-    struct Record {
+    struct Record: ExchangeRecord {
         fileprivate struct Row {
             var isTotal: Bool
             var piece: Int
@@ -256,5 +259,5 @@ struct SpreadRecurrence {
     }
 
     /// The exponent beyond which what arrives does not count.
-    private static let negligible = 8.0
+    static let negligible = 8.0
 }

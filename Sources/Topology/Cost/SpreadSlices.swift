@@ -170,6 +170,8 @@ package final class SpreadFigures: Sendable {
     /// By the step of bytes.
     private let known = Memo<Int, [Double]>()
     private let roughly = Memo<Int, Double>()
+    /// Relays are far too dear to be sought whenever a plan is simulated.
+    let relayed = Memo<SpreadExchange.RelayedLayout, SpreadExchange.Relayed>()
 
     /// Slices for bytes that differ by less than this factor are the same.
     private static let grain = 1.2

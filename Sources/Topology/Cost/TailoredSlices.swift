@@ -20,10 +20,12 @@ struct TailoredSlices {
     private let figures: SpreadFigures
     private let groups: [Group]
     /// By peer: bytes of slices that it has room for, of layers that it does not hold.
-    private var room: [Double]
+    private(set) var room: [Double]
     private let peers: Int
     /// By group and peer.
     private let isHolder: [[Bool]]
+    /// By group and adder: relays, which need room as well; empty without any.
+    var trees: [[SliceTree]] = []
 
     private static let rounds = 32
     /// The power of a link's time that is its price: broad at first, then near the maximum.
@@ -156,11 +158,34 @@ struct TailoredSlices {
             guard bytes > max(0, room[adder]) else { continue }
             let kept = max(0, room[adder]) / bytes
             for index in groups.indices where !isHolder[index][adder] {
-                let excess = slices[index][adder] * (1 - kept)
-                slices[index][adder] -= excess
-                let holders = groups[index].holders
-                for holder in holders { slices[index][holder] += excess / Double(holders.count) }
+                shrink(&slices[index], index, adder, to: kept)
             }
         }
+        guard !trees.isEmpty else { return }
+        var bytes = Array(repeating: 0.0, count: peers)
+        for index in groups.indices {
+            for adder in 0..<peers {
+                for peer in needing(index, adder) { bytes[peer] += groups[index].bytes * slices[index][adder] }
+            }
+        }
+        for index in groups.indices {
+            for adder in 0..<peers where slices[index][adder] > 0 {
+                let kept = needing(index, adder).reduce(1) { min($0, max(0, room[$1]) / max(bytes[$1], 1e-300)) }
+                if kept < 1 { shrink(&slices[index], index, adder, to: kept) }
+            }
+        }
+    }
+
+    /// The peers that need room for a slice.
+    private func needing(_ index: Int, _ adder: Int) -> [Int] {
+        (trees[index][adder].relays + [adder]).filter { !isHolder[index][$0] }
+    }
+
+    /// Leaves a part of a slice, and gives the rest to the holders.
+    private func shrink(_ slices: inout [Double], _ index: Int, _ adder: Int, to kept: Double) {
+        let excess = slices[adder] * (1 - kept)
+        slices[adder] -= excess
+        let holders = groups[index].holders
+        for holder in holders { slices[holder] += excess / Double(holders.count) }
     }
 }

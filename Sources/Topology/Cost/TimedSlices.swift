@@ -7,8 +7,8 @@ internal import Primitives
 /// (`SpreadRecurrence`), and slices on the ways that end last shrink, in proportion to what they add to these, and grow
 /// elsewhere (mirror descent with the entropy as its distance, Beck and Teboulle 2003; the end of an exchange is convex in the
 /// slices while the order of its transfers stays). The best of all rounds counts.
-struct TimedSlices {
-    let recurrence: SpreadRecurrence
+struct TimedSlices<Exchange: FollowedExchange> {
+    let recurrence: Exchange
     let tailored: TailoredSlices
     /// By piece: its group.
     let groups: [Int]
@@ -16,13 +16,13 @@ struct TimedSlices {
     let smallest: Double
 
     /// Rounds for slices that have not been fitted before.
-    static let rounds = 60
+    static var rounds: Int { 60 }
     /// How far a slice moves in the first round, and after how many rounds half as far.
-    private static let stride = 0.25
-    private static let patience = 8.0
+    private static var stride: Double { 0.25 }
+    private static var patience: Double { 8 }
     /// How soon before the end of the exchange what arrives counts 1/e, as parts of the exchange's length: at first and at last.
-    private static let firstSharpness = 25.0
-    private static let lastSharpness = 250.0
+    private static var firstSharpness: Double { 25 }
+    private static var lastSharpness: Double { 250 }
 
     /// By piece and peer.
     ///
@@ -33,7 +33,7 @@ struct TimedSlices {
         var slices = start
         var best = start
         var least = Double.infinity
-        var record = SpreadRecurrence.Record()
+        var record = Exchange.Record()
         for round in (Self.rounds - rounds)...Self.rounds {
             let ofPieces = groups.map { slices[$0] }
             recurrence.record(ofPieces, &record)

@@ -10,12 +10,15 @@ package enum ExchangeStyle: Sendable {
     case tailored
     /// As `tailored`, but slices also suit when who has its gradients (`TimedSlices`).
     case timed
+    /// As `timed`, but relays gather parts of slices on their way (`RelayedSlices`), and layers are exchanged in smaller pieces.
+    case relayed
 
     /// The styles that make a difference for a problem.
     static func allowed(_ tables: CostTables) -> [ExchangeStyle] {
         var styles: [ExchangeStyle] = tables.exchangeClusters.isEmpty ? [] : [.clustered]
         styles.append(.direct)
         if tables.spreadsExchange { styles += [.spread, .tailored, .timed] }
+        // Relays are far too dear to fit for every layout that is looked at: `Layout.withRelays` comes last.
         return styles
     }
 
@@ -28,5 +31,10 @@ package enum ExchangeStyle: Sendable {
     private static let mostTailoredPeers = 16
 
     /// Whether all peers help.
-    var isSpread: Bool { self == .spread || self == .tailored || self == .timed }
+    var isSpread: Bool {
+        switch self {
+        case .spread, .tailored, .timed, .relayed: true
+        case .clustered, .direct: false
+        }
+    }
 }

@@ -86,9 +86,25 @@ package struct Layout: Hashable, Sendable {
         return value < seconds ? (ended, value) : (layout, seconds)
     }
 
+    /// The layout with relays that gather slices, if that is faster under the simulator.
+    func withRelays(tables: CostTables) -> Layout {
+        guard tables.relaysExchange, exchange.isSpread, schedule != .gpipe, pipelines.count > 1 else { return self }
+        var relayed = self
+        relayed.exchange = .relayed
+        let value = IterationSimulator.run(relayed, tables: tables).seconds
+        return value < IterationSimulator.run(self, tables: tables).seconds ? relayed : self
+    }
+
+    /// The layout with slices that go straight.
+    var withoutRelays: Layout {
+        var layout = self
+        if exchange == .relayed { layout.exchange = .timed }
+        return layout
+    }
+
     /// The layout as a search of many candidates prices it: with slices for all layers alike where tailored ones are too dear.
     func toBeSearched(tables: CostTables) -> Layout {
-        guard exchange == .tailored || exchange == .timed else { return self }
+        guard exchange == .tailored || exchange == .timed || exchange == .relayed else { return self }
         var layout = withoutEndings
         layout.exchange = .searched(tables)
         return layout

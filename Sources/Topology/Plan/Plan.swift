@@ -33,7 +33,8 @@ package struct Plan: Hashable, Sendable {
     package var pipelines: [[StageAssignment]]
     /// Peers that hold no stage.
     package var spares: [PeerID]
-    /// What the planner expects of one iteration.
+    /// What the planner expects of one iteration, without the relays that it may find for an exchange
+    /// (`ExchangeStyle.relayed`): they are fitted anew to every plan, and where peers change plans are compared without.
     package var predictedIterationSeconds: Double
 
     package init(

@@ -70,6 +70,7 @@ struct PlanArithmetic {
                 switch layout.exchange {
                 case .spread: "all peers add up slices of all layers"
                 case .tailored, .timed: "all peers add up slices, of each layer its own"
+                case .relayed: "all peers add up slices, of each layer its own, gathered by relays"
                 case .clustered, .direct: "near peers add up first where that is faster"
                 }
             result.append((what, alone(plain)))

@@ -66,6 +66,8 @@ package struct PlanDiagram {
                 case .spread where tables.spreadsExchange: ", all peers adding up slices"
                 case .tailored where tables.spreadsExchange, .timed where tables.spreadsExchange:
                     ", all peers adding up slices, of each layer its own"
+                case .relayed where tables.spreadsExchange:
+                    ", all peers adding up slices, of each layer its own, gathered by relays where that is faster"
                 case .clustered where !tables.exchangeClusters.isEmpty: ", near peers first where that is faster"
                 default: ""
                 }

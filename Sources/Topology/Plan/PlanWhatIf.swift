@@ -133,7 +133,7 @@ struct PlanWhatIf {
                 options: Replanner.Options(planner: PlannerOptions(seed: report.seed, budget: Self.budget)))
         else { return nil }
         return "without \(problem.graph.nodes[peer].name), the least busy peer: "
-            + change(outcome.report.trace.seconds)
+            + change(relayed(outcome.report, next))
     }
 
     private func unused(_ count: Int) -> [Int] {
@@ -147,7 +147,14 @@ struct PlanWhatIf {
                 next, options: PlannerOptions(seed: report.seed, budget: Self.budget), warmStarts: [arrangement])
         else { return nil }
         while !search.isFinished { search.advance(512) }
-        return try? search.report().trace.seconds
+        return (try? search.report()).map { relayed($0, next) }
+    }
+
+    /// What an iteration of a plan of a short search takes, with relays if this one has them.
+    private func relayed(_ other: PlanReport, _ problem: PlanningProblem) -> Double {
+        guard report.layout.exchange == .relayed else { return other.trace.seconds }
+        let tables = CostTables(problem)
+        return IterationSimulator.run(other.layout.withRelays(tables: tables), tables: tables).seconds
     }
 
     /// The peer of the plan that computes least.

@@ -1,8 +1,10 @@
 /// What a plan is held against: the structured tables that a person would try, and the peers of another planner's plan.
 package enum Baselines {
     /// The best of the plain templates over all shapes and schedules, by the simulator; `nil` if none fits.
+    ///
+    /// - Parameter relays: whether relays may gather slices of the exchange as well.
     package static func bestTemplate(
-        _ problem: PlanningProblem
+        _ problem: PlanningProblem, relays: Bool = false
     ) -> (name: String, layout: Layout, trace: IterationTrace)? {
         let tables = CostTables(problem)
         let affinity = IterationSearch.affinity(tables)
@@ -42,17 +44,21 @@ package enum Baselines {
             }
         }
         guard let best else { return nil }
-        let layout = best.layout.withBetterExchange(tables: tables)
+        var layout = best.layout.withBetterExchange(tables: tables)
+        if relays { layout = layout.withRelays(tables: tables) }
         return (best.name, layout, IterationSimulator.run(layout, tables: tables))
     }
 
     /// Pipelines of these peers with whatever schedule and cuts suit them best; `nil` if the model does not fit them.
+    ///
+    /// - Parameter relays: whether relays may gather slices of the exchange as well.
     package static func best(
-        ofPipelines peers: [[Int]], problem: PlanningProblem
+        ofPipelines peers: [[Int]], problem: PlanningProblem, relays: Bool = false
     ) -> (layout: Layout, trace: IterationTrace)? {
         let tables = CostTables(problem)
         guard let found = best(of: peers, tables: tables, problem: problem) else { return nil }
-        let layout = found.layout.withBetterExchange(tables: tables)
+        var layout = found.layout.withBetterExchange(tables: tables)
+        if relays { layout = layout.withRelays(tables: tables) }
         return (layout, IterationSimulator.run(layout, tables: tables))
     }
 

@@ -58,7 +58,7 @@ struct IterationPlanner {
     /// About three seconds.
     private static let usualExactNodes = 1_000_000
     /// Of the nodes for the exact search one in so many is for the bound with divisions and skeletons of each number of
-    /// pipelines, a few seconds in all.
+    /// pipelines, some seconds in all.
     private static let nodesForBound = 16
 
     var evaluations: Int { search.steps + (direct?.steps ?? 0) }
@@ -194,7 +194,8 @@ struct IterationPlanner {
             isOptimal = exact.run(isOver: isOver)
             best = exact.best?.withBetterExchange(tables: tables) ?? known
         }
-        let layout = CompressionChoice(tables: tables).relaxed(best ?? candidates[0])
+        var layout = CompressionChoice(tables: tables).relaxed(best ?? candidates[0])
+        if !isShort, !isOver() { layout = layout.withRelays(tables: tables) }
         let trace = IterationSimulator.run(layout, tables: tables)
         // Links that are left plain for the sake of accuracy cost a little time.
         isOptimal = isOptimal && layout.plainLinks.isEmpty

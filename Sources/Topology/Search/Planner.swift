@@ -62,8 +62,8 @@ package struct PlanSearch {
 
     /// The best plan so far with its figures.
     ///
-    /// - Parameter isOver: asked now and then while the best plans are refined and the plans of few peers searched to their
-    ///   end: whether to leave it at what there is.
+    /// - Parameter isOver: asked now and then while the best plans are refined, and the plans of few peers searched to their end
+    ///   and their bounds sought: whether to leave it at what there is.
     package func report(isOver: () -> Bool = { false }) throws(PlanningError) -> PlanReport {
         switch engine {
         case .iteration(let planner):
@@ -90,7 +90,11 @@ package struct PlanSearch {
         PlanReport(
             problem: problem.name, objective: options.objective, objectiveSeconds: seconds, parts: parts,
             lowerBoundSeconds: bound, isOptimal: isOptimal, seed: options.seed, evaluations: evaluations,
-            plan: Plan(layout, problem: problem, predictedIterationSeconds: trace.seconds), layout: layout,
+            plan: Plan(
+                layout, problem: problem,
+                predictedIterationSeconds: layout.exchange == .relayed
+                    ? IterationSimulator.run(layout.withoutRelays, tables: CostTables(problem)).seconds : trace.seconds),
+            layout: layout,
             trace: trace)
     }
 }
