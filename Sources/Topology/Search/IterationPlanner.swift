@@ -130,6 +130,15 @@ struct IterationPlanner {
         return best
     }
 
+    /// The layout with relays, or the template if that is better once both have them: no plan may be worse.
+    private func withBestRelays(_ found: Layout, template: Layout?, isOver: () -> Bool) -> Layout {
+        guard tables.relaysExchange, !isShort, !isOver() else { return found }
+        let relayed = found.withRelays(tables: tables)
+        guard let template, template != found.withoutRelays else { return relayed }
+        let other = CompressionChoice(tables: tables).relaxed(template).withRelays(tables: tables)
+        return surcharged(other) < surcharged(relayed) ? other : relayed
+    }
+
     private func surcharged(_ layout: Layout) -> Double {
         IterationSimulator.run(layout, tables: tables).seconds * (search.standbys?.surcharge(layout) ?? 1)
     }
@@ -182,11 +191,8 @@ struct IterationPlanner {
             seconds = IterationSimulator.run(finished, tables: tables).seconds * surcharge(finished)
         }
         // Templates with equal cuts in all pipelines are not among the starts, whose cuts follow the peers' speeds.
-        if !isShort, let template = Baselines.bestTemplate(problem),
-            template.trace.seconds * surcharge(template.layout) < seconds
-        {
-            best = template.layout
-        }
+        let template = isShort ? nil : Baselines.bestTemplate(problem)
+        if let template, template.trace.seconds * surcharge(template.layout) < seconds { best = template.layout }
         var isOptimal = false
         if exactNodes > 0, let known = best {
             let value = IterationSimulator.run(known, tables: tables).seconds
@@ -194,8 +200,9 @@ struct IterationPlanner {
             isOptimal = exact.run(isOver: isOver)
             best = exact.best?.withBetterExchange(tables: tables) ?? known
         }
-        var layout = CompressionChoice(tables: tables).relaxed(best ?? candidates[0])
-        if !isShort, !isOver() { layout = layout.withRelays(tables: tables) }
+        let layout = withBestRelays(
+            CompressionChoice(tables: tables).relaxed(best ?? candidates[0]), template: template?.layout, isOver: isOver
+        )
         let trace = IterationSimulator.run(layout, tables: tables)
         // Links that are left plain for the sake of accuracy cost a little time.
         isOptimal = isOptimal && layout.plainLinks.isEmpty
