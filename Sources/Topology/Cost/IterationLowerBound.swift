@@ -24,7 +24,7 @@
 /// of them is sent before a micro-batch has gone forwards through all layers, and all links of all peers carry them.
 ///
 /// Gradients are spread a layer at a time (`SpreadExchange`): a part goes whole to who adds it up, then the total goes whole
-/// to who holds the layer (`CostTables.twoHops`). Plans that do not spread have the other bound, and the lesser of both holds.
+/// to who holds the layer, or in smaller pieces by relays (`CostTables.twoHops`). Plans that do not spread have the other bound, and the lesser of both holds.
 ///
 /// **Whole pipelines.** Layers, micro-batches and pipelines are whole: see `PipelineCapacity`.
 ///
@@ -397,6 +397,7 @@ extension CostTables {
     /// for a byte).
     var twoHops: [[Double]] {
         guard !relaysExchange else { return relayedHops }
+        let bytes = leastGradientBytes
         return (0..<peers).map { from in
             (0..<peers).filter { $0 != from }.map { to in
                 let direct = from * peers + to
@@ -409,7 +410,7 @@ extension CostTables {
                             1 / max(secondsPerByte[first] + secondsPerByte[second], 1e-300)
                         ))
                 }
-                return leastSeconds(of: ways)
+                return leastSeconds(of: ways, bytes: bytes)
             }.sorted()
         }
     }
@@ -417,6 +418,7 @@ extension CostTables {
     /// The same with relays.
     private var relayedHops: [[Double]] {
         let shortest = shortest
+        let bytes = leastGradientBytes
         func way(_ link: Int, _ rest: Double) -> (latency: Double, rate: Double) {
             (latency[link] + rest, 1 / max(secondsPerByte[link], 1e-300))
         }
@@ -424,14 +426,13 @@ extension CostTables {
             (0..<peers).filter { $0 != from }.map { to in
                 let out = (0..<peers).filter { $0 != from }.map { way(from * peers + $0, shortest[$0][to]) }
                 let into = (0..<peers).filter { $0 != to }.map { way($0 * peers + to, shortest[from][$0]) }
-                return max(leastSeconds(of: out), leastSeconds(of: into))
+                return max(leastSeconds(of: out, bytes: bytes), leastSeconds(of: into, bytes: bytes))
             }.sorted()
         }
     }
 
     /// In how many seconds one layer's gradients can take ways that work at the same time.
-    private func leastSeconds(of ways: [(latency: Double, rate: Double)]) -> Double {
-        let bytes = leastGradientBytes
+    private func leastSeconds(of ways: [(latency: Double, rate: Double)], bytes: Double) -> Double {
         var rate = 0.0
         var delayed = 0.0
         var least = Double.infinity

@@ -27,8 +27,8 @@ extension IterationSimulator {
 
     /// A total has come to a relay.
     mutating func returnedDone(_ segment: Int, addedUpBy adder: Int, relay: Int, at time: Double) {
-        guard let state = spread, let tree = state.exchange.tree(segment, adder) else { return }
-        for (index, holder) in state.holders[segment].enumerated() where tree.relayOfHolder[index] == relay {
+        guard let holders = spread?.holders[segment], let tree = spread?.exchange.tree(segment, adder) else { return }
+        for (index, holder) in holders.enumerated() where tree.relayOfHolder[index] == relay {
             let target = peer(of: holder)
             if target == tree.relays[relay] {
                 totalDone(segment, holder: index, at: time)

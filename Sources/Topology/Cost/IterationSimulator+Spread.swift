@@ -29,16 +29,16 @@ extension IterationSimulator {
 
     /// Begins the exchange of a piece whose gradients a stage has complete.
     mutating func startPiece(_ segment: Int, stage: Int, at time: Double) {
-        guard let state = spread,
-            let holder = state.holders[segment].firstIndex(where: {
+        guard let exchange = spread?.exchange,
+            let holder = spread?.holders[segment].firstIndex(where: {
                 firstStageOfRank[$0.rank] + $0.stage == stage
-            }), !state.isStarted[segment][holder]
+            }), spread?.isStarted[segment][holder] == false
         else { return }
         spread?.isStarted[segment][holder] = true
         stages[stage].exchangeBegin = min(stages[stage].exchangeBegin, time)
         let source = stages[stage].peer
-        for peer in state.exchange.adders[segment] where peer != source {
-            guard let tree = state.exchange.tree(segment, peer), tree.relayOfHolder[holder] >= 0 else {
+        for peer in exchange.adders[segment] where peer != source {
+            guard let tree = exchange.tree(segment, peer), tree.relayOfHolder[holder] >= 0 else {
                 sendSlice(
                     segment, addedUpBy: peer, from: source, to: peer, tag: .part(segment: segment, peer: peer), at: time
                 )
@@ -46,22 +46,23 @@ extension IterationSimulator {
             }
             sendToRelay(segment, addedUpBy: peer, from: source, relay: tree.relayOfHolder[holder], of: tree, at: time)
         }
-        if state.exchange.slices[segment][source] > 0 { partDone(segment, peer: source, at: time) }
+        if exchange.slices[segment][source] > 0 { partDone(segment, peer: source, at: time) }
     }
 
     /// A holder's part of a peer's slice is there, or a relay's.
     mutating func partDone(_ segment: Int, peer: Int, at time: Double) {
-        guard let state = spread else { return }
         let position = segment * tables.peers + peer
+        // The whole state must not be held here: what counts parts would be copied for every one of them.
         spread?.parts[position] += 1
-        let tree = state.exchange.tree(segment, peer)
-        guard state.parts[position] + 1 == tree?.children ?? state.holders[segment].count else { return }
+        guard let holders = spread?.holders[segment] else { return }
+        let tree = spread?.exchange.tree(segment, peer)
+        guard spread?.parts[position] == tree?.children ?? holders.count else { return }
         for (index, relay) in (tree?.relays ?? []).enumerated() {
             sendSlice(
                 segment, addedUpBy: peer, from: peer, to: relay,
                 tag: .returned(segment: segment, adder: peer, relay: index), at: time)
         }
-        for (index, holder) in state.holders[segment].enumerated() where tree?.relayOfHolder[index] ?? -1 < 0 {
+        for (index, holder) in holders.enumerated() where tree?.relayOfHolder[index] ?? -1 < 0 {
             let target = self.peer(of: holder)
             if target == peer {
                 totalDone(segment, holder: index, at: time)
@@ -75,10 +76,10 @@ extension IterationSimulator {
 
     /// A slice of the total is there.
     mutating func totalDone(_ segment: Int, holder index: Int, at time: Double) {
-        guard let state = spread else { return }
         spread?.totals[segment][index] += 1
-        guard state.totals[segment][index] + 1 == state.exchange.adders[segment].count else { return }
-        let holder = state.holders[segment][index]
+        guard let holder = spread?.holders[segment][index],
+            spread?.totals[segment][index] == spread?.exchange.adders[segment].count
+        else { return }
         segmentDone(firstStageOfRank[holder.rank] + holder.stage, at: time)
     }
 

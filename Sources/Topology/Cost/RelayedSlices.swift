@@ -5,10 +5,12 @@
 /// ones idle. A relay near some holders takes a single sum over the slow links. For given ways and slices every link has a
 /// price, a high power of how long it is busy next to the busiest; slices shrink where their tree is dear
 /// (`TailoredSlices`), and trees are chosen anew one by one: greedily one relay after the other as long as the tree gets
-/// cheaper, with what the tree itself puts on links counted, so that many do not turn to the same link at once
+/// cheaper, with what a slice puts on links counted, so that many do not turn to the same link at once
 /// (best responses in a congestion game, Rosenthal 1973). What a link carries once is counted, not when.
 struct RelayedSlices {
     private let figures: SpreadFigures
+    /// By link: for a byte, as it is sent.
+    private let seconds: [Double]
     private let groups: [TailoredSlices.Group]
     private let isUsed: [Bool]
     private let peers: Int
@@ -46,13 +48,15 @@ struct RelayedSlices {
     private static let shareOfRoom = 0.5
 
     /// - Parameters:
+    ///   - seconds: by link, for a byte of the groups'.
     ///   - start: by group and peer: slices that suit ways without relays.
     ///   - tailored: for the same groups.
     init(
-        _ figures: SpreadFigures, groups: [TailoredSlices.Group], isUsed: [Bool], tailored: TailoredSlices,
-        start: [[Double]]
+        _ figures: SpreadFigures, seconds: [Double], groups: [TailoredSlices.Group], isUsed: [Bool],
+        tailored: TailoredSlices, start: [[Double]]
     ) {
         self.figures = figures
+        self.seconds = seconds
         self.groups = groups
         self.isUsed = isUsed
         self.tailored = tailored
@@ -114,8 +118,8 @@ struct RelayedSlices {
     private mutating func carry(_ group: Int, _ adder: Int, sign: Double) {
         let bytes = groups[group].bytes * slices[group][adder] * sign
         for (one, other) in hops(of: trees[group][adder], group, adder) {
-            loads[one * peers + other] += bytes * figures.seconds[one * peers + other]
-            loads[other * peers + one] += bytes * figures.seconds[other * peers + one]
+            loads[one * peers + other] += bytes * seconds[one * peers + other]
+            loads[other * peers + one] += bytes * seconds[other * peers + one]
         }
         for relay in trees[group][adder].relays where !isHolder[group][relay] { gathered[relay] += bytes }
     }
@@ -146,14 +150,14 @@ struct RelayedSlices {
     /// What a byte between two peers costs, there and back.
     private mutating func setPrice(_ one: Int, _ other: Int) {
         func price(_ link: Int) -> Double {
-            var load = (loads[link] + added * figures.seconds[link]) / longest
+            var load = (loads[link] + added * seconds[link]) / longest
             var exponent = power
             while exponent > 1 {
                 load *= load
                 exponent /= 2
             }
             // Among links with nothing to do the fastest.
-            return (load + Self.leastLoad) * figures.seconds[link]
+            return (load + Self.leastLoad) * seconds[link]
         }
         let both = price(one * peers + other) + price(other * peers + one)
         prices[one * peers + other] = both

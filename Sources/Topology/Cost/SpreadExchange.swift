@@ -32,7 +32,9 @@ struct SpreadExchange {
         let isUsed = layout.isUsed(of: tables.peers)
         if layout.exchange == .relayed, layout.schedule != .gpipe {
             let ends = ends ?? Self.ends(of: layout, tables: tables)
-            let relayed = figures.relayed.value(RelayedLayout(layout: layout, finishes: ends.map(\.finishes))) {
+            let relayed = figures.relayed.value(
+                RelayedLayout(layout: layout, ends: ends.map { $0.finishes + $0.inputs })
+            ) {
                 Self.relayed(layout, pieces: pieces, isUsed: isUsed, ends: ends, tables: tables, figures)
             }
             slices = relayed.slices
@@ -134,15 +136,15 @@ struct SpreadExchange {
     ) -> Relayed {
         let (groups, groupOfPiece) = groups(layout, pieces: pieces, tables: tables)
         let start = TailoredSlices(figures, groups: groups, largest: tables.largestSlice).slices(among: isUsed)
+        let recurrence = SpreadRecurrence(layout, pieces: pieces, ends: ends, tables: tables, figures)
         // Each piece has slices and ways of its own.
-        let pieceGroups = zip(pieces, groupOfPiece).map {
-            TailoredSlices.Group(holders: groups[$1].holders, bytes: $0.bytes * tables.compression.gradientFactor)
+        let pieceGroups = zip(groupOfPiece, recurrence.bytes).map {
+            TailoredSlices.Group(holders: groups[$0].holders, bytes: $1)
         }
         var tailored = TailoredSlices(figures, groups: pieceGroups, largest: tables.largestSlice)
         let ways = RelayedSlices(
-            figures, groups: pieceGroups, isUsed: isUsed, tailored: tailored, start: groupOfPiece.map { start[$0] })
-        let recurrence = SpreadRecurrence(
-            layout, pieces: pieces, ends: ends, tables: tables, figures)
+            figures, seconds: recurrence.seconds, groups: pieceGroups, isUsed: isUsed, tailored: tailored,
+            start: groupOfPiece.map { start[$0] })
         // Where latencies count for more than bytes relays are in the way.
         let straight = pieceGroups.map {
             Array(repeating: SliceTree(holders: $0.holders.count), count: tables.peers)
@@ -157,7 +159,9 @@ struct SpreadExchange {
         let timed = TimedSlices(
             recurrence: chosen[index], tailored: tailored, groups: Array(pieces.indices),
             smallest: TailoredSlices.smallest / Double(max(1, isUsed.count { $0 })))
-        let slices = timed.slices(from: starts[index].slices)
+        var first = starts[index].slices
+        tailored.fit(&first)
+        let slices = timed.slices(from: first)
         return Relayed(
             slices: slices,
             trees: RelayedSlices.fitting(
@@ -167,8 +171,8 @@ struct SpreadExchange {
     /// What relays are found for.
     struct RelayedLayout: Hashable, Sendable {
         var layout: Layout
-        /// By rank and stage.
-        var finishes: [[Double]]
+        /// By rank: when its stages are done, and with their last input gradients.
+        var ends: [[Double]]
     }
 
     /// What is remembered of a layout with relays.
@@ -225,7 +229,8 @@ struct SpreadExchange {
     /// which they are worth where slices are no longer searched but tailored.
     private static func piecesOfStage(_ style: ExchangeStyle) -> Double { style == .spread ? 4 : 8 }
 
-    /// The segments of a layout cut into runs of a few layers, and the tied embedding if there is one.
+    /// The segments of a layout cut into runs of a few layers, and the tied embedding if there is one; in four parts each with
+    /// relays.
     static func pieces(of layout: Layout, _ tables: CostTables) -> [GradientExchange.Segment] {
         let pieces = wholePieces(of: layout, tables)
         guard layout.exchange == .relayed, layout.schedule != .gpipe else { return pieces }

@@ -4,7 +4,7 @@ internal import Primitives
 ///
 /// `TailoredSlices` looks at what links carry, not at when: stages do not have their gradients at the same time, a total waits
 /// for the last part of its slice, and links idle meanwhile. Here the exchange is followed transfer by transfer
-/// (`SpreadRecurrence`), and slices on the ways that end last shrink, in proportion to what they add to these, and grow
+/// (`FollowedExchange`), and slices on the ways that end last shrink, in proportion to what they add to these, and grow
 /// elsewhere (mirror descent with the entropy as its distance, Beck and Teboulle 2003; the end of an exchange is convex in the
 /// slices while the order of its transfers stays). The best of all rounds counts.
 struct TimedSlices<Exchange: FollowedExchange> {

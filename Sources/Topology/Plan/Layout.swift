@@ -91,9 +91,15 @@ package struct Layout: Hashable, Sendable {
         guard tables.relaysExchange, exchange.isSpread, schedule != .gpipe, pipelines.count > 1 else { return self }
         var relayed = self
         relayed.exchange = .relayed
+        guard SpreadExchange.pieces(of: relayed, tables).count * tables.peers * pipelines.count <= Self.mostParts else {
+            return self
+        }
         let value = IterationSimulator.run(relayed, tables: tables).seconds
         return value < IterationSimulator.run(self, tables: tables).seconds ? relayed : self
     }
+
+    /// Parts of slices up to which relays are sought: five times those of 64 peers with sixteen pipelines, some ten seconds.
+    private static let mostParts = 500_000
 
     /// The layout with slices that go straight.
     var withoutRelays: Layout {

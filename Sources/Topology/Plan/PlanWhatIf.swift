@@ -35,6 +35,10 @@ struct PlanWhatIf {
 
     /// What an iteration takes with slices and endings that suit other links.
     private func seconds(_ layout: Layout, _ tables: CostTables) -> Double {
+        if layout.exchange == .relayed {
+            let other = layout.timed(tables: tables).layout.withRelays(tables: tables)
+            return IterationSimulator.run(other, tables: tables).seconds
+        }
         let same = IterationSimulator.run(layout, tables: tables).seconds
         guard layout.exchange == .timed else { return same }
         return min(same, IterationSimulator.run(layout.timed(tables: tables).layout, tables: tables).seconds)
