@@ -136,8 +136,13 @@ struct IterationPlanner {
         let relayed = found.withRelays(tables: tables)
         guard let template, template != found.withoutRelays else { return relayed }
         let other = CompressionChoice(tables: tables).relaxed(template).withRelays(tables: tables)
-        return surcharged(other) < surcharged(relayed) ? other : relayed
+        // With spares the search has looked at whom they may have to stand in for, which is worth a little.
+        let share = Set(template.peers).count < tables.peers ? Self.worthOfStandbys : 1
+        return surcharged(other) < surcharged(relayed) * share ? other : relayed
     }
+
+    /// How much faster a template must be that leaves peers out; a guess.
+    private static let worthOfStandbys = 0.98
 
     private func surcharged(_ layout: Layout) -> Double {
         IterationSimulator.run(layout, tables: tables).seconds * (search.standbys?.surcharge(layout) ?? 1)
