@@ -130,13 +130,14 @@ struct IterationPlanner {
         return best
     }
 
-    /// The layout with relays, or the template if that is better once both have them: no plan may be worse.
+    /// The layout with relays, or the template if that is better once both have them: no plan may be worse, but for 2 %
+    /// where the template leaves peers out.
     private func withBestRelays(_ found: Layout, template: Layout?, isOver: () -> Bool) -> Layout {
         guard tables.relaysExchange, !isShort, !isOver() else { return found }
         let relayed = found.withRelays(tables: tables)
         guard let template, template != found.withoutRelays else { return relayed }
         let other = CompressionChoice(tables: tables).relaxed(template).withRelays(tables: tables)
-        // With spares the search has looked at whom they may have to stand in for, which is worth a little.
+        // Where spares stand is not part of the time unless the whole shape is given; a template's are often all in one place.
         let share = Set(template.peers).count < tables.peers ? Self.worthOfStandbys : 1
         return surcharged(other) < surcharged(relayed) * share ? other : relayed
     }
